@@ -1,0 +1,1 @@
+//! From database paths to open packs: the cache of compiled content.

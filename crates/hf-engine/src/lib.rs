@@ -1,0 +1,1 @@
+//! Scan one object with content and limits, to a report.

@@ -1,0 +1,6 @@
+//! Archives and compressed streams.
+
+use crate::Format;
+
+/// The formats of this group.
+pub(crate) static FORMATS: &[Format] = &[];

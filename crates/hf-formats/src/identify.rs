@@ -1,0 +1,1 @@
+//! Types of objects, decided from their content.

@@ -1,0 +1,22 @@
+//! Tolerant readers of hostile formats: bytes in, children, defects and facts out through a [`hf_core::Sink`].
+//!
+//! Promises: pure functions without I/O, clock, threads or globals; bounded memory, time and depth; a
+//! malformed object is never an error above its format. One format is one file, one line in its group's
+//! list, one fixture folder and one row of `docs/formats.md`. Formats never call each other.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod bounded;
+mod containers;
+mod documents;
+mod executables;
+mod format;
+mod identify;
+mod images;
+mod mail;
+mod reader;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod text;
+
+pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};

@@ -1,0 +1,1 @@
+//! Frames between parent and worker, with descriptors.

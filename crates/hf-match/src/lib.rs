@@ -1,0 +1,1 @@
+//! Matching: compile the signature model, prefilter, verify, evaluate.

@@ -1,0 +1,1 @@
+//! From findings and policy to a verdict and an action.

@@ -1,0 +1,1 @@
+//! Signature languages: text to model, with diagnostics.

@@ -1,0 +1,1 @@
+//! Safe wrappers of Linux mechanisms: maps, sealed memory, seccomp, Landlock, pidfd, openat2.

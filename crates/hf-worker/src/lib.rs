@@ -1,0 +1,1 @@
+//! The sandboxed process, and the parent's side of it.

@@ -1,0 +1,1 @@
+//! YARA rules through yara-x, behind our words.
