@@ -17,6 +17,8 @@ mod mail;
 mod reader;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing_docs;
 mod text;
 
 pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};

@@ -1,0 +1,188 @@
+//! OLE2 compound files: Word, Excel and PowerPoint before 2007, `vbaProject.bin`, MSI, MSG, Hancom 5.
+//!
+//! Yields: every stream, named by its path; the files inside `\x01Ole10Native` and PowerPoint streams;
+//! inflated Hancom sections; the source of VBA modules.
+//! Leaves out: sectors that no stream refers to (the object itself is matched as a whole; their number is
+//! a fact), the tables of installer databases.
+//! Limits: 100,000 directory entries; all streams together are read at most 16 times the object's size.
+//! Hostile input: loops end, broken chains give what came before, orphans are handed over, a lost
+//! directory is looked for; without any the object's sectors are handed over as one child.
+//! Sources: [1] MS-CFB; [2] MS-OVBA; [3] MS-OLEDS; [4] MS-PPT; [5] MS-OLEPS.
+
+use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, ScanOptions, Sink, Stop};
+
+use crate::{Format, FormatDoc, Stage};
+use cfb::Cfb;
+
+mod cfb;
+mod embedded;
+mod names;
+mod ovba;
+mod summary;
+mod vba;
+
+/// Opens OLE2 objects.
+pub(crate) static FORMAT: Format = Format {
+    name: "ole2",
+    types: &[FileType::Msole2],
+    stage: Stage::BeforeMatch,
+    enabled,
+    extract,
+    doc: FormatDoc {
+        recognised_by: "`D0CF11E0A1B11AE1` at the start",
+        yields: "every stream; packaged files; PowerPoint's objects; Hancom sections; VBA source",
+        leaves_out: "sectors outside of streams; tables of installer databases; p-code",
+        limits: "100,000 directory entries; 16 times the object's size is read in all",
+        sources: "MS-CFB, MS-OVBA, MS-OLEDS, MS-PPT, MS-OLEPS",
+    },
+};
+
+/// Opens OLE2 objects with a length in front, as Hancom's writer embeds them.
+pub(crate) static HWP_FORMAT: Format = Format {
+    name: "hwpole2",
+    types: &[FileType::HwpOle2],
+    stage: Stage::BeforeMatch,
+    enabled,
+    extract: skip_length,
+    doc: FormatDoc {
+        recognised_by: "`D0CF11E0A1B11AE1` at offset 4",
+        yields: "what is behind the length, as OLE2",
+        leaves_out: "nothing",
+        limits: "none of its own",
+        sources: "Hancom HWP 3.0 document file format",
+    },
+};
+
+const STREAM_FACTS_MAX: usize = 256;
+const HEADER_LEN: usize = 512;
+
+fn enabled(options: &ScanOptions) -> bool {
+    // `ARCHIVE` bit `OLE2` of the configuration databases.
+    options.scan_ole2 && options.dconf.archive & 0x80 != 0
+}
+
+fn skip_length(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
+    let data = object.get(4..).ok_or(Defect::truncated(0))?;
+    Ok(sink.child(Child { name: b"", data, role: ChildRole::Typed(FileType::Msole2) })?)
+}
+
+fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
+    let mut cfb = Cfb::open(object, sink)?;
+    for defect in cfb.defects.drain(..) {
+        sink.defect(defect);
+    }
+    let streams: Vec<usize> = cfb.streams().collect();
+    if streams.is_empty() {
+        return Ok(without_directory(object, sink)?);
+    }
+    let mut document = Document::default();
+    for (position, idx) in streams.into_iter().enumerate() {
+        document.stream(&mut cfb, idx, position, sink)?;
+    }
+    let found = vba::extract(&mut cfb, &document.suspects, sink)?;
+    if found {
+        sink.fact("ole2.macros", "VBA");
+        // Off-spec: independent of the general switch for heuristics, as clamscan 1.4.6 behaves.
+        if sink.options().alert_macros {
+            sink.heuristic("Heuristics.OLE2.ContainsMacros.VBA")?;
+        }
+    }
+    if cfb.entries.len() >= cfb::ENTRIES_MAX {
+        sink.unscanned(b"", Reason::FormatLimit("OLE2 directory entries".into()));
+    }
+    match cfb.unread_sectors() {
+        0 => {}
+        count => sink.fact("ole2.unread_sectors", &count.to_string()),
+    }
+    Ok(())
+}
+
+/// Hands over everything behind the header when no stream can be named.
+fn without_directory(object: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let data = object.get(HEADER_LEN..).unwrap_or_default();
+    if data.is_empty() {
+        return Ok(());
+    }
+    sink.unscanned(b"", Reason::Damaged("no stream in the OLE2 directory".into()));
+    sink.child(Child { name: b"sectors", data, role: ChildRole::Member })
+}
+
+/// What is known of the document while its streams go by.
+#[derive(Debug, Default)]
+struct Document {
+    suspects: Vec<vba::Suspect>,
+    hwp_compressed: bool,
+}
+
+impl Document {
+    fn stream(
+        &mut self,
+        cfb: &mut Cfb<'_>,
+        idx: usize,
+        position: usize,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        let Some(entry) = cfb.entries.get(idx) else { return Ok(()) };
+        let (leaf, len, linked) = (entry.name(), entry.len, entry.linked);
+        let path = cfb.path_name(idx, names::decode);
+        if position < STREAM_FACTS_MAX {
+            sink.fact("ole2.stream", &path.escape_default().to_string());
+        }
+        if !linked {
+            sink.defect(Defect::new(48, "directory entry outside of the tree"));
+        }
+        sink.member(&Member {
+            name: path.as_bytes(),
+            packed_len: len,
+            unpacked_len: len,
+            encrypted: false,
+            crc32: None,
+            position: u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1),
+        })?;
+        let stream = cfb.read(idx, sink.child_cap(), sink)?;
+        if stream.capped {
+            let reason = sink.cap_reason();
+            sink.unscanned(path.as_bytes(), reason);
+        } else if !stream.whole {
+            sink.unscanned(path.as_bytes(), Reason::Damaged("broken chain of sectors".into()));
+        }
+        let data = stream.bytes.as_slice();
+        sink.child(Child { name: path.as_bytes(), data, role: ChildRole::Member })?;
+        self.suspects.extend(vba::suspect(idx, data));
+        self.inside(&leaf, &path, data, sink)
+    }
+
+    /// Looks into a stream that is known by its name.
+    fn inside(
+        &mut self,
+        leaf: &str,
+        path: &str,
+        data: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        summary::facts(leaf, data, sink);
+        match leaf.to_ascii_lowercase().as_str() {
+            "\u{1}ole10native" => native(path, data, sink),
+            "powerpoint document" => embedded::powerpoint(data, sink),
+            "contents" => embedded::length_and_zlib(path, data, sink),
+            "fileheader" => {
+                self.hwp_compressed = embedded::hwp_compressed(data);
+                if embedded::hwp_encrypted(data) {
+                    sink.unscanned(path.as_bytes(), Reason::Encrypted);
+                }
+                Ok(())
+            }
+            _ if self.hwp_compressed => embedded::hwp_section(path, data, sink),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn native(path: &str, data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let Some(payload) = super::ole1::native_stream(data) else { return Ok(()) };
+    let name = if payload.name.is_empty() { path.as_bytes() } else { payload.name };
+    if payload.cut {
+        sink.unscanned(name, Reason::Truncated);
+    }
+    sink.child(Child { name, data: payload.data, role: ChildRole::Member })
+}

@@ -1,0 +1,252 @@
+//! VBA projects: the `dir` stream names the modules, whose source lies compressed in their streams.
+//!
+//! Yields: each module's source as text (and as OLE2 content, which is how signatures were written for
+//! it), and all modules together as `vba_project`, lower-cased outside of string literals and with line
+//! continuations joined.
+//! Hostile input: `dir` may be damaged, absent or wrong about offsets; every stream is therefore also
+//! searched for a container that starts like a module's source.
+//! Leaves out: compiled p-code, the password of the project (it protects nothing).
+//! Sources: [1] MS-OVBA §2.3.4.2 (`dir`), §2.3.4.3 (module streams).
+
+use std::collections::BTreeSet;
+
+use hf_core::{Child, ChildRole, FileType, Reason, Sink, Stop};
+
+use super::cfb::Cfb;
+use super::ovba::{decompress, find_sources};
+use crate::documents::le::{part, u32_at, utf16};
+use crate::reader::{Reader, size};
+
+/// A stream that holds something like a module's source, and where.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    /// Index of its directory entry.
+    pub(crate) entry: usize,
+    /// Offsets of the containers.
+    pub(crate) offs: Vec<usize>,
+}
+
+/// What `dir` says of one module.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct ModuleRecord {
+    name: Vec<u8>,
+    stream: Vec<u8>,
+    stream_wide: String,
+    text_off: u32,
+}
+
+/// One module's source.
+#[derive(Debug)]
+struct Source {
+    name: Vec<u8>,
+    text: Vec<u8>,
+}
+
+const MODULES_MAX: usize = 4096;
+const PROJECT_LEN_MAX: usize = 32 << 20;
+
+/// Notes a stream that looks as if it held source.
+pub(crate) fn suspect(entry: usize, stream: &[u8]) -> Option<Suspect> {
+    let offs = find_sources(stream);
+    (!offs.is_empty()).then_some(Suspect { entry, offs })
+}
+
+/// Hands the source of every project over; true when there was any.
+///
+/// # Errors
+/// The scan ends here.
+pub(crate) fn extract(
+    cfb: &mut Cfb<'_>,
+    suspects: &[Suspect],
+    sink: &mut dyn Sink,
+) -> Result<bool, Stop> {
+    let mut done = BTreeSet::new();
+    let mut sources = Vec::new();
+    for dir in named(cfb, "dir") {
+        project(cfb, dir, &mut done, &mut sources, sink)?;
+    }
+    for suspect in suspects {
+        if !done.insert(suspect.entry) {
+            continue;
+        }
+        let name = cfb.path_name(suspect.entry, |_| None).into_bytes();
+        let stream = cfb.read(suspect.entry, sink.child_cap(), sink)?.bytes;
+        for off in &suspect.offs {
+            let container = stream.get(*off..).unwrap_or_default();
+            take(&name, container, &mut sources, sink);
+        }
+    }
+    hand_over(&sources, sink)?;
+    Ok(!sources.is_empty())
+}
+
+fn named(cfb: &Cfb<'_>, name: &str) -> Vec<usize> {
+    let is = |idx: &usize| {
+        cfb.entries.get(*idx).is_some_and(|entry| entry.name().eq_ignore_ascii_case(name))
+    };
+    cfb.streams().filter(is).collect()
+}
+
+fn project(
+    cfb: &mut Cfb<'_>,
+    dir: usize,
+    done: &mut BTreeSet<usize>,
+    sources: &mut Vec<Source>,
+    sink: &mut dyn Sink,
+) -> Result<(), Stop> {
+    let stream = cfb.read(dir, sink.child_cap(), sink)?.bytes;
+    let Some(records) = decompress(&stream, PROJECT_LEN_MAX) else { return Ok(()) };
+    let parent = cfb.entries.get(dir).and_then(|entry| entry.parent);
+    for module in parse_dir(&records.bytes) {
+        let Some(idx) = find_module(cfb, parent, &module) else {
+            sink.unscanned(&module.name, Reason::Damaged("VBA module without a stream".into()));
+            continue;
+        };
+        if !done.insert(idx) {
+            continue;
+        }
+        sink.poll()?;
+        let stream = cfb.read(idx, sink.child_cap(), sink)?.bytes;
+        let container = stream.get(size(u64::from(module.text_off))..).unwrap_or_default();
+        if container.first() == Some(&1) && container.len() > 3 {
+            take(&module.name, container, sources, sink);
+            continue;
+        }
+        for off in find_sources(&stream) {
+            let container = stream.get(off..).unwrap_or_default();
+            take(&module.name, container, sources, sink);
+        }
+    }
+    Ok(())
+}
+
+fn take(name: &[u8], container: &[u8], sources: &mut Vec<Source>, sink: &mut dyn Sink) {
+    let cap = size(sink.child_cap()).min(PROJECT_LEN_MAX);
+    if sources.len() >= MODULES_MAX {
+        return;
+    }
+    if let Some(text) = decompress(container, cap) {
+        if !text.whole {
+            sink.unscanned(name, Reason::Damaged("compressed VBA source".into()));
+        }
+        if !text.bytes.is_empty() {
+            sources.push(Source { name: name.to_vec(), text: text.bytes });
+        }
+    }
+}
+
+fn find_module(cfb: &Cfb<'_>, parent: Option<usize>, module: &ModuleRecord) -> Option<usize> {
+    let narrow = String::from_utf8_lossy(&module.stream);
+    let same = |idx: &usize| {
+        cfb.entries.get(*idx).is_some_and(|entry| {
+            let name = entry.name();
+            entry.parent == parent
+                && (name.eq_ignore_ascii_case(&module.stream_wide)
+                    || name.eq_ignore_ascii_case(&narrow))
+        })
+    };
+    cfb.streams().find(same)
+}
+
+/// Reads the module records of a decompressed `dir` stream; others are skipped by their size.
+fn parse_dir(dir: &[u8]) -> Vec<ModuleRecord> {
+    // [1] §2.3.4.2.1.11 and §2.3.4.2.3: record ids.
+    const PROJECT_VERSION: u16 = 0x0009;
+    const MODULE_NAME: u16 = 0x0019;
+    const MODULE_STREAM: u16 = 0x001a;
+    const MODULE_STREAM_WIDE: u16 = 0x0032;
+    const MODULE_OFFSET: u16 = 0x0031;
+    let mut modules: Vec<ModuleRecord> = Vec::new();
+    let mut reader = Reader::new(dir);
+    while let (Ok(id), Ok(len)) = (reader.u16_le(), reader.u32_le()) {
+        // The version record's size counts its major part only.
+        let len = if id == PROJECT_VERSION { 6 } else { size(u64::from(len)) };
+        let data = reader.take_up_to(len);
+        if id == MODULE_NAME && modules.len() < MODULES_MAX {
+            modules.push(ModuleRecord { name: data.to_vec(), ..ModuleRecord::default() });
+        }
+        let Some(module) = modules.last_mut() else { continue };
+        match id {
+            MODULE_STREAM => {
+                module.stream = data.to_vec();
+            }
+            MODULE_STREAM_WIDE => module.stream_wide = utf16(data),
+            MODULE_OFFSET => module.text_off = u32_at(data, 0).unwrap_or(0),
+            _ => {}
+        }
+    }
+    modules
+}
+
+fn hand_over(sources: &[Source], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let mut project = Vec::new();
+    for source in sources {
+        let name = if source.name.is_empty() { b"module".as_slice() } else { &source.name };
+        let data = source.text.as_slice();
+        sink.child(Child { name, data, role: ChildRole::Typed(FileType::TextAscii) })?;
+        sink.child(Child { name, data, role: ChildRole::Normalised(FileType::Msole2) })?;
+        if project.len().saturating_add(data.len()) <= PROJECT_LEN_MAX {
+            project.extend_from_slice(b"REM MODULENAME: ");
+            project.extend_from_slice(name);
+            project.push(b'\n');
+            normalise(data, &mut project);
+            project.extend_from_slice(b"\n\n");
+        }
+    }
+    if !project.is_empty() {
+        let role = ChildRole::Typed(FileType::TextAscii);
+        sink.child(Child { name: b"vba_project", data: &project, role })?;
+    }
+    Ok(())
+}
+
+/// Lower-cases outside of string literals, makes one space of a run of blanks, joins continued lines.
+fn normalise(source: &[u8], out: &mut Vec<u8>) {
+    let mut in_string = false;
+    let mut idx = 0usize;
+    while let Some(byte) = source.get(idx).copied() {
+        idx = idx.saturating_add(1);
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\r' | b'\n' => in_string = false,
+            b' ' | b'\t' if !in_string => {
+                while matches!(source.get(idx), Some(b' ' | b'\t')) {
+                    idx = idx.saturating_add(1);
+                }
+                if let Some(len) = continuation(source, idx) {
+                    idx = idx.saturating_add(len);
+                    continue;
+                }
+                if out.last() != Some(&b' ') {
+                    out.push(b' ');
+                }
+                continue;
+            }
+            _ => {}
+        }
+        out.push(if in_string { byte } else { byte.to_ascii_lowercase() });
+    }
+}
+
+/// Returns the length of `_` and the end of line at an offset.
+fn continuation(source: &[u8], off: usize) -> Option<usize> {
+    let rest = part(source, off, 3);
+    [b"_\r\n".as_slice(), b"_\n", b"_\r"]
+        .iter()
+        .find(|end| rest.starts_with(end))
+        .map(|end| end.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_normalised_outside_of_literals() {
+        let source = b"Sub  Open() ' Note\r\n\tX = \"A  B\"  & _\r\n   \"C\"\r\nY=\"open\r\nZ\r\n";
+        let mut got = Vec::new();
+        normalise(source, &mut got);
+        let want = b"sub open() ' note\r\n x = \"A  B\" & \"C\"\r\ny=\"open\r\nz\r\n";
+        assert_eq!(got.escape_ascii().to_string(), want.escape_ascii().to_string());
+    }
+}

@@ -1,0 +1,169 @@
+//! Documents: fixtures are what their builders make, real test files give their payload, damage is harmless.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use hf_formats::testing::{Event, Recorder, bytes_of_hex};
+use hf_formats::testing_docs::{CfbBuilder, ole10_native, vba_document};
+use hf_formats::{FORMATS, Format};
+
+/// Every document fixture: folder, case, how it was made.
+fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut all = ole2_fixtures();
+    all.sort();
+    all
+}
+
+fn ole2_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let vba = vba_document(&[
+        ("Module1", "Attribute VB_Name = \"Module1\"\r\nSub AutoOpen()\r\n  X = 1\r\nEnd Sub\r\n"),
+        ("Module2", "Attribute VB_Name = \"Module2\"\r\nY = \"Two\"\r\n"),
+    ]);
+    let plain = CfbBuilder::new()
+        .stream("Small", b"less than the cutoff")
+        .stream("Folder/Inner/Deep", b"three levels")
+        .stream("Large", &[b'L'; 5000])
+        .stream("ObjectPool/_1/\u{1}Ole10Native", &ole10_native("inner.bin", b"packed payload"));
+    let mut looped = CfbBuilder::new().stream("Large", &[b'L'; 9000]).build();
+    // The third sector of the stream points back to its first.
+    let fat_off = looped.len() - 512;
+    looped[fat_off + 8..fat_off + 12].copy_from_slice(&0_u32.to_le_bytes());
+    let no_dir = CfbBuilder::new()
+        .stream("VBA/Module1", &{
+            let mut stream = b"cache".to_vec();
+            stream
+                .extend(hf_formats::testing_docs::ovba_compress(b"Attribute VB_Name = \"M\"\r\n"));
+            stream
+        })
+        .stream("VBA/dir", b"\x01damaged");
+    let mut hwp_header = b"HWP Document File".to_vec();
+    hwp_header.resize(36, 0);
+    hwp_header.extend_from_slice(&[1, 0, 0, 0]);
+    let hwp = CfbBuilder::new()
+        .stream("FileHeader", &hwp_header)
+        .stream("BodyText/Section0", &[0x4b, 0xcc, 0x55, 0xc8, 0x48, 0x4d, 0x4c, 0x49, 0x2d, 2, 0]);
+    let mut prefixed = vec![0, 0, 0, 0];
+    prefixed.extend(CfbBuilder::new().stream("S", b"stream").build());
+    vec![
+        ("ole2", "streams", plain.build()),
+        ("ole2", "vba", vba.build()),
+        ("ole2", "vba-damaged-dir", no_dir.build()),
+        ("ole2", "loop", looped),
+        ("ole2", "no-directory", {
+            let mut bytes = CfbBuilder::new().stream("S", b"lost").build();
+            bytes.truncate(512 + 64);
+            bytes
+        }),
+        ("ole2", "hwp5", hwp.build()),
+        ("hwpole2", "length-in-front", prefixed),
+    ]
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn format(name: &str) -> &'static Format {
+    FORMATS.iter().copied().flatten().find(|format| format.name == name).expect("a format")
+}
+
+/// Hexadecimal text, 32 bytes a line, runs of zero lines kept: fixtures are read by people.
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for line in bytes.chunks(32) {
+        for byte in line {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn fixtures_are_what_their_builders_make() {
+    for (name, case, bytes) in fixtures() {
+        let path = folder().join(name).join(format!("{case}.in.hex"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(&path, hex(&bytes)).expect("a fixture is writable");
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(bytes_of_hex(&text), bytes, "{}", path.display());
+    }
+}
+
+/// The public test payload of ClamAV's own samples; harmless.
+const PAYLOAD_LEN: usize = 544;
+
+fn children(format: &Format, object: &[u8]) -> Vec<Vec<u8>> {
+    let mut recorder = Recorder::default();
+    let _ = recorder.run(format, object);
+    recorder.children().into_iter().map(|(_, data)| data.to_vec()).collect()
+}
+
+/// Opens an object and what comes out of it, by magic, and looks for a payload.
+fn gives(object: &[u8], payload: &[u8], depth: u32) -> bool {
+    if object == payload {
+        return true;
+    }
+    let name = [(&b"\xd0\xcf\x11\xe0"[..], "ole2")]
+        .iter()
+        .find(|(magic, _)| object.starts_with(magic))
+        .map(|(_, name)| *name);
+    let Some(name) = name.filter(|_| depth > 0) else { return false };
+    children(format(name), object).iter().any(|child| gives(child, payload, depth - 1))
+}
+
+#[test]
+fn real_test_files_give_their_payload() {
+    let folder = Path::new("/usr/share/clamav-testfiles");
+    let Ok(payload) = std::fs::read(folder.join("clam.exe")) else {
+        assert!(std::env::var_os("CI").is_none(), "clamav-testfiles is not installed");
+        println!("skipped: clamav-testfiles is not installed");
+        return;
+    };
+    assert_eq!(payload.len(), PAYLOAD_LEN);
+    for name in ["clam.ole.doc", "clam.ppt"] {
+        let object = std::fs::read(folder.join(name)).expect("a test file");
+        assert!(gives(&object, &payload, 4), "{name}");
+    }
+}
+
+/// A small generator with a fixed seed: the same mutations in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % end.max(1)
+    }
+}
+
+#[test]
+fn damage_is_harmless() {
+    let mut random = Random(7);
+    for (name, case, bytes) in fixtures() {
+        for _ in 0..150 {
+            let mut object = bytes.clone();
+            for _ in 0..=random.below(6) {
+                let off = random.below(object.len());
+                match random.below(4) {
+                    0 => object.truncate(off.max(1)),
+                    1 => object[off] = 0xff,
+                    2 => object[off] ^= 1 << random.below(8),
+                    _ => object.rotate_left(random.below(3)),
+                }
+            }
+            let mut recorder = Recorder::default();
+            recorder.polls_left = 100_000;
+            let _ = recorder.run(format(name), &object);
+            let total: usize = recorder.children().iter().map(|(_, data)| data.len()).sum();
+            assert!(total <= 64 << 20, "{name}/{case} gave {total} bytes");
+            assert!(recorder.events.len() < 100_000, "{name}/{case}");
+            assert!(
+                !recorder.events.iter().any(|e| matches!(e, Event::Fact(k, _) if k.is_empty()))
+            );
+        }
+    }
+}
