@@ -3,6 +3,10 @@
 //! Promises: the same input gives the same bytes. What they build is valid unless asked otherwise.
 //! Leaves out: everything that no test needs (dates, class ids, balanced trees, cross-reference tables).
 //! Sources: MS-CFB, MS-OVBA, ISO 32000-1.
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "builders index vectors that they made")
+)]
 
 /// Builds compound files (version 3) with one level of storages a `/`.
 #[derive(Debug, Clone, Default)]
