@@ -22,3 +22,4 @@ pub mod testing_docs;
 mod text;
 
 pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};
+pub use identify::{embedded, identify};

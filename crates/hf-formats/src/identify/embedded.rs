@@ -1,0 +1,254 @@
+//! Objects inside an object: magics at an offset behind its start, and forms under which the object as a whole
+//! can also be read.
+//!
+//! Promises: one pass with a vectorised search for some twenty literals, each checked where it stands before it
+//! counts; at most [`PER_TYPE_MAX`] of a type. The checks let everything pass that ClamAV opens.
+//! Leaves out: objects inside compressed streams (their format unpacks them first).
+//! Sources: ClamAV's published signature documentation ("file types"); clamscan 1.4.6 as an oracle; the
+//! headers' own specifications for the checks.
+
+use std::sync::OnceLock;
+
+use aho_corasick::packed::{Config, MatchKind, Searcher};
+use hf_core::{FileType, Limits};
+use memchr::memmem;
+
+use super::pattern;
+use crate::reader::Reader;
+
+/// Objects of one type that are opened in one object.
+pub(super) const PER_TYPE_MAX: usize = 10;
+
+/// Returns what is inside an object, by offset. Offset 0 means: the object as a whole is also of this type.
+///
+/// Nothing comes from types whose readers find their members themselves (zip, gzip, tar, …). An object
+/// that was itself found inside another must not be searched again: every match in it was one of the outer object too.
+#[must_use]
+pub fn embedded(bytes: &[u8], own: FileType, limits: &Limits) -> Vec<(usize, FileType)> {
+    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if is_excluded(own) || is_embedded_type(own) && own != FileType::Pdf && own != FileType::Msexe {
+        return Vec::new();
+    }
+    let mut found = Found { pe: len <= limits.max_embedded_pe_bytes, ..Found::default() };
+    also(bytes, own, &mut found);
+    if let Some(searcher) = searcher() {
+        for literal in searcher.find_iter(bytes) {
+            let at = literal.start();
+            if let Some((off, kind)) = checked(bytes, literal.pattern().as_usize(), at, &mut found)
+            {
+                found.add(off, kind);
+            }
+        }
+    }
+    // Apart, because a literal of two bytes would slow the search for all others.
+    for at in memmem::find_iter(bytes, &[0x60, 0xea]) {
+        if at > 0 && is_arj(bytes.get(at..).unwrap_or_default()) {
+            found.add(at, FileType::ArjSfx);
+        }
+    }
+    found.list.sort_unstable();
+    found.list
+}
+
+/// True for types that only an embedded object has, or that are found at offsets.
+pub(super) fn is_embedded_type(kind: FileType) -> bool {
+    matches!(
+        kind,
+        FileType::ZipSfx
+            | FileType::RarSfx
+            | FileType::SevenZipSfx
+            | FileType::ArjSfx
+            | FileType::CabSfx
+            | FileType::EggSfx
+            | FileType::Nulsft
+            | FileType::Autoit
+            | FileType::IshieldMsi
+            | FileType::Pdf
+            | FileType::Msexe
+            | FileType::Dmg
+            | FileType::Iso9660
+            | FileType::Udf
+    )
+}
+
+/// Types in which nothing is looked for.
+fn is_excluded(own: FileType) -> bool {
+    matches!(
+        own,
+        FileType::Gz
+            | FileType::CpioOld
+            | FileType::Zip
+            | FileType::OoxmlWord
+            | FileType::OoxmlPpt
+            | FileType::OoxmlXl
+            | FileType::OoxmlHwp
+            | FileType::PosixTar
+            | FileType::OldTar
+            | FileType::Tnef
+            | FileType::Internal
+    )
+}
+
+#[derive(Default)]
+struct Found {
+    list: Vec<(usize, FileType)>,
+    pe: bool,
+    /// Where the zip entry that was found last ends: an entry there belongs to the same archive.
+    zip_next: Option<usize>,
+}
+
+impl Found {
+    fn add(&mut self, off: usize, kind: FileType) {
+        let had = self.list.iter().filter(|(_, other)| *other == kind).count();
+        if had < PER_TYPE_MAX && !self.list.contains(&(off, kind)) {
+            self.list.push((off, kind));
+        }
+    }
+}
+
+/// Other forms of the object as a whole.
+fn also(bytes: &[u8], own: FileType, found: &mut Found) {
+    let text = matches!(
+        own,
+        FileType::TextAscii | FileType::TextUtf8 | FileType::TextUtf16Le | FileType::TextUtf16Be
+    );
+    if text && pattern::is_html(bytes) {
+        found.add(0, FileType::Html);
+    }
+    if text && pattern::is_xdp(bytes) {
+        found.add(0, FileType::Xdp);
+    }
+    if text || own == FileType::BinaryData {
+        if pattern::is_mhtml(bytes) {
+            found.add(0, FileType::Mhtml);
+        } else if pattern::is_mail(bytes) {
+            found.add(0, FileType::Mail);
+        }
+    }
+    let koly = bytes.len().checked_sub(512).and_then(|off| bytes.get(off..));
+    if koly.is_some_and(|koly| koly.starts_with(b"koly")) && own != FileType::Dmg {
+        found.add(0, FileType::Dmg);
+    }
+}
+
+/// The literals, in the order of [`checked`].
+const LITERALS: &[&[u8]] = &[
+    b"PK\x03\x04",
+    b"Rar!\x1a\x07",
+    &[0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c],
+    b"MSCF\0\0\0\0",
+    b"PE\0\0",
+    &[
+        0xef, 0xbe, 0xad, 0xde, b'N', b'u', b'l', b'l', b's', b'o', b'f', b't', b'I', b'n', b's',
+        b't',
+    ],
+    &[
+        0xa3, 0x48, 0x4b, 0xbe, 0x98, 0x6c, 0x4a, 0xa9, 0x99, 0x4c, 0x53, 0x0a, 0x86, 0xd6, 0x48,
+        0x7d, b'A', b'U', b'3', b'!', b'E', b'A', b'0',
+    ],
+    b"InstallShield\0",
+    b"%PDF-",
+    b"%pdf-",
+    b"\x01CD001",
+    b"\0BEA01",
+    b"EGGA\0\x01",
+];
+
+fn searcher() -> Option<&'static Searcher> {
+    static SEARCHER: OnceLock<Option<Searcher>> = OnceLock::new();
+    SEARCHER
+        .get_or_init(|| {
+            Config::new().match_kind(MatchKind::LeftmostFirst).builder().extend(LITERALS).build()
+        })
+        .as_ref()
+}
+
+/// Returns what stands at a literal: its offset and type.
+fn checked(
+    bytes: &[u8],
+    literal: usize,
+    at: usize,
+    found: &mut Found,
+) -> Option<(usize, FileType)> {
+    let behind = bytes.get(at..).unwrap_or_default();
+    let (off, kind) = match literal {
+        0 => zip(behind, at, found),
+        1 => matches!(behind.get(6), Some(0 | 1)).then_some((at, FileType::RarSfx)),
+        2 => (behind.get(6) == Some(&0)).then_some((at, FileType::SevenZipSfx)),
+        3 => is_cabinet(behind).then_some((at, FileType::CabSfx)),
+        4 => found.pe.then(|| pe(bytes, at)).flatten().map(|off| (off, FileType::Msexe)),
+        5 => at.checked_sub(4).map(|off| (off, FileType::Nulsft)),
+        6 => matches!(behind.get(23), Some(b'5' | b'6')).then_some((at, FileType::Autoit)),
+        7 => is_installshield(behind).then_some((at, FileType::IshieldMsi)),
+        8 | 9 => (behind.get(6) == Some(&b'.')).then_some((at, FileType::Pdf)),
+        10 => is_iso(behind).then_some((at.saturating_sub(32_768), FileType::Iso9660)),
+        11 => (at <= 32_768).then_some((0, FileType::Udf)),
+        _ => Some((at, FileType::EggSfx)),
+    }?;
+    let whole = matches!(kind, FileType::Iso9660 | FileType::Udf);
+    (off > 0 || whole).then_some((off, kind))
+}
+
+/// A local header whose name is inside the object; entries that follow an entry of the same archive are left to
+/// the reader of the first.
+fn zip(behind: &[u8], at: usize, found: &mut Found) -> Option<(usize, FileType)> {
+    let mut header = Reader::at(behind, 8);
+    let method = header.u16_le().ok()?;
+    header.skip(8).ok()?;
+    let packed_len = header.u32_le().ok()?;
+    header.skip(4).ok()?;
+    let name_len = usize::from(header.u16_le().ok()?);
+    let extra_len = usize::from(header.u16_le().ok()?);
+    if method > 99 || at == 0 {
+        return None;
+    }
+    let follows = found.zip_next == Some(at);
+    let end = usize::try_from(packed_len).ok().and_then(|len| {
+        len.checked_add(30)?.checked_add(name_len)?.checked_add(extra_len)?.checked_add(at)
+    });
+    found.zip_next = end;
+    (!follows).then_some((at, FileType::ZipSfx))
+}
+
+/// At least one folder and one file.
+fn is_cabinet(behind: &[u8]) -> bool {
+    let mut header = Reader::at(behind, 26);
+    matches!((header.u16_le(), header.u16_le()), (Ok(1..), Ok(1..)))
+}
+
+/// The `MZ` whose `e_lfanew` points to this `PE\0\0`.
+fn pe(bytes: &[u8], at: usize) -> Option<usize> {
+    let first = at.saturating_sub(PE_HEADER_OFF_MAX);
+    let before = bytes.get(first..at)?;
+    memmem::rfind_iter(before, b"MZ").find_map(|mz| {
+        let off = first.checked_add(mz)?;
+        let distance = at.checked_sub(off)?;
+        let e_lfanew = Reader::at(bytes, off.checked_add(0x3c)?).u32_le().ok()?;
+        (usize::try_from(e_lfanew) == Ok(distance)).then_some(off)
+    })
+}
+
+/// ClamAV looks 300 bytes back; linkers with long stubs leave more.
+const PE_HEADER_OFF_MAX: usize = 4096;
+
+fn is_installshield(behind: &[u8]) -> bool {
+    const FIXED_OFF: usize = 14 + 292;
+    behind.get(FIXED_OFF..).is_some_and(|fixed| {
+        fixed.starts_with(&[6, 0, 0, 0, 0, 0, 0, 0])
+            && fixed.get(16..).is_some_and(|rest| rest.starts_with(&[0, 0, 0, 0, 1]))
+    })
+}
+
+/// Another descriptor stands one or more sectors behind.
+fn is_iso(behind: &[u8]) -> bool {
+    behind
+        .get(6 + 2043..behind.len().min(6 + 2443 + 5))
+        .is_some_and(|next| memmem::find(next, b"CD001").is_some())
+}
+
+/// A main header: type 2, of at most 2600 bytes.
+fn is_arj(behind: &[u8]) -> bool {
+    let mut header = Reader::at(behind, 2);
+    let len = header.u16_le().unwrap_or(0);
+    (30..=2600).contains(&len) && matches!(behind.get(9..11), Some([0..=2, 2]))
+}
