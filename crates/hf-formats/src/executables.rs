@@ -1,6 +1,68 @@
 //! Executables: PE, ELF, Mach-O.
+//!
+//! Besides the formats this holds the loader's view, to which signatures refer by entry point and section.
+
+use hf_core::{Defect, ExeKind, ExeView, FileType};
 
 use crate::Format;
 
+pub(crate) mod elf;
+mod endian;
+pub(crate) mod macho;
+pub(crate) mod macho_universal;
+pub(crate) mod pe;
+
 /// The formats of this group.
-pub(crate) static FORMATS: &[Format] = &[];
+pub(crate) static FORMATS: &[Format] =
+    &[pe::FORMAT, elf::FORMAT, macho::FORMAT, macho_universal::FORMAT];
+
+/// Returns the loader's view of an executable, as far as its headers can be read.
+///
+/// It is lenient: a PE that Windows would load has a view even where ClamAV gives up
+/// (see [`clamav_exe_view`]); what cannot be mapped is none or empty in it.
+///
+/// # Errors
+/// The object is no executable of this type, or its fixed headers are cut.
+pub fn exe_view(bytes: &[u8], file_type: FileType) -> Result<ExeView, Defect> {
+    view(bytes, file_type).map(|(view, _)| view)
+}
+
+/// Returns the view that ClamAV would have: with the drop-in names, where it gives an error no offset
+/// relative to the entry point, to a section or to the end, and no range of the entry point or of
+/// the number of sections holds in the object.
+///
+/// # Errors
+/// ClamAV gives the object up.
+pub fn clamav_exe_view(bytes: &[u8], file_type: FileType) -> Result<ExeView, Defect> {
+    let (mut view, refusal) = view(bytes, file_type)?;
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    if view.kind == ExeKind::MachO {
+        view.entry_off = Some(macho::clamav_entry_off(bytes)?);
+    }
+    Ok(view)
+}
+
+/// Returns the bytes of each PE section that has any, in header order: what section-hash signatures
+/// (`SIZE:HASH`) are about. SIZE is the slice's length.
+pub fn section_ranges<'a>(bytes: &'a [u8], view: &ExeView) -> Vec<&'a [u8]> {
+    if view.kind != ExeKind::Pe {
+        return Vec::new();
+    }
+    let range = |section: &hf_core::ExeSection| {
+        let start = crate::reader::size(section.raw_off);
+        let end = start.saturating_add(crate::reader::size(section.raw_len));
+        bytes.get(start..end).filter(|data| !data.is_empty())
+    };
+    view.sections.iter().filter_map(range).collect()
+}
+
+fn view(bytes: &[u8], file_type: FileType) -> Result<(ExeView, Option<Defect>), Defect> {
+    match file_type {
+        FileType::Msexe => pe::view(bytes),
+        FileType::Elf => elf::view(bytes),
+        FileType::Macho => macho::view(bytes),
+        _ => Err(Defect::new(0, "no executable")),
+    }
+}

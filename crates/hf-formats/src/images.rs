@@ -2,5 +2,7 @@
 
 use crate::Format;
 
+pub(crate) mod hash;
+
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] = &[];

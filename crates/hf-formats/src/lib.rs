@@ -21,5 +21,7 @@ pub mod testing;
 pub mod testing_docs;
 mod text;
 
+pub use executables::{clamav_exe_view, exe_view, section_ranges};
 pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};
 pub use identify::{embedded, identify};
+pub use images::hash::image_hash;
