@@ -1,1 +1,23 @@
 //! Safe wrappers of Linux mechanisms: maps, sealed memory, seccomp, Landlock, pidfd, openat2.
+//!
+//! Promises: every function is safe to call; what the kernel lacks is said in the result and never
+//! passed over in silence.
+//! Leaves out: every word of antivirus. What is confined, and why, is decided on the floors above.
+//! Sources: the Linux manual pages named at each item.
+#![expect(unsafe_code, reason = "system calls that no safe crate wraps; one operation a block")]
+
+pub mod bounds;
+pub mod confine;
+pub mod files;
+pub mod forbidden;
+mod landlocked;
+pub mod lifeline;
+pub mod map;
+pub mod process;
+pub mod syscalls;
+
+pub use bounds::Bounds;
+pub use confine::{Protection, enter, seal};
+pub use files::{open_beneath, sealed_memory};
+pub use map::Map;
+pub use process::{Exit, Process, Usage};
