@@ -318,3 +318,79 @@ pub fn ole1_object(class: &str, native: &[u8]) -> Vec<u8> {
     out.extend_from_slice(native);
     out
 }
+
+/// Builds PDF files out of objects.
+#[derive(Debug, Clone, Default)]
+pub struct PdfBuilder {
+    objects: Vec<(u32, Vec<u8>)>,
+    trailer: String,
+}
+
+impl PdfBuilder {
+    /// Returns a PDF without objects.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an object with this source between `obj` and `endobj`.
+    #[must_use]
+    pub fn object(mut self, number: u32, source: &str) -> Self {
+        self.objects.push((number, source.as_bytes().to_vec()));
+        self
+    }
+
+    /// Adds a stream; the entries are those of its dictionary besides the length.
+    #[must_use]
+    pub fn stream(mut self, number: u32, entries: &str, data: &[u8]) -> Self {
+        let mut source = format!("<< {entries} /Length {} >>\nstream\n", data.len()).into_bytes();
+        source.extend_from_slice(data);
+        source.extend_from_slice(b"\nendstream");
+        self.objects.push((number, source));
+        self
+    }
+
+    /// Adds entries to the trailer.
+    #[must_use]
+    pub fn trailer(mut self, entries: &str) -> Self {
+        self.trailer.push_str(entries);
+        self
+    }
+
+    /// Returns the file.
+    #[must_use]
+    pub fn build(&self) -> Vec<u8> {
+        let mut out = b"%PDF-1.7\n".to_vec();
+        for (number, source) in &self.objects {
+            out.extend_from_slice(format!("{number} 0 obj\n").as_bytes());
+            out.extend_from_slice(source);
+            out.extend_from_slice(b"\nendobj\n");
+        }
+        out.extend_from_slice(
+            format!("trailer\n<< /Root 1 0 R {} >>\n%%EOF\n", self.trailer).as_bytes(),
+        );
+        out
+    }
+}
+
+/// Wraps data as zlib without compressing it.
+#[must_use]
+pub fn zlib_stored(data: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x78, 0x01];
+    let count = data.len().div_ceil(0xffff).max(1);
+    for idx in 0..count {
+        let block = &data[idx * 0xffff..data.len().min((idx + 1) * 0xffff)];
+        let len = u16_of(block.len());
+        out.push(u8::from(idx + 1 == count));
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    let (mut a, mut b) = (1u32, 0u32);
+    for byte in data {
+        a = (a + u32::from(*byte)) % 65_521;
+        b = (b + a) % 65_521;
+    }
+    out.extend_from_slice(&(b << 16 | a).to_be_bytes());
+    out
+}

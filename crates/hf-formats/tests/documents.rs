@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use hf_formats::testing::{Event, Recorder, bytes_of_hex};
-use hf_formats::testing_docs::{CfbBuilder, ole10_native, vba_document};
+use hf_formats::testing_docs::{CfbBuilder, PdfBuilder, ole10_native, vba_document, zlib_stored};
 use hf_formats::{FORMATS, Format};
 
 /// Every document fixture: folder, case, how it was made.
 fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut all = ole2_fixtures();
+    all.extend(pdf_fixtures());
     all.sort();
     all
 }
@@ -56,6 +57,60 @@ fn ole2_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         }),
         ("ole2", "hwp5", hwp.build()),
         ("hwpole2", "length-in-front", prefixed),
+    ]
+}
+
+fn pdf_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    const FLATE: &str = "/Filter /FlateDecode";
+    let streams = PdfBuilder::new()
+        .object(1, "<< /Type /Catalog >>")
+        .stream(2, FLATE, &zlib_stored(b"inflated"))
+        .stream(3, "/Filter [/AHx /Fl]", b"78 01 01 02 00 fd ff 61 62 01 26 00 c4>")
+        .stream(4, "/F /A85", b"87cURD]i,\"Ebo80~>")
+        .stream(5, "/Filter /RunLengthDecode", &[2, b'a', b'b', b'c', 128])
+        .stream(6, "/Filter /LZW", &[0x80, 0x0b, 0x60, 0x50, 0x22, 0x0c, 0x0c, 0x85, 0x01])
+        .stream(7, "/Subtype /Image /Filter /DCTDecode", b"\xff\xd8\xff\xe0")
+        .stream(8, "/Filter /NobodyKnows", b"as it is")
+        .stream(9, FLATE, &zlib_stored(b"cut short")[..11])
+        .object(10, "<< /Filter /FlateDecode /Length 3 >>\nstream\nwrong length\nendstream");
+    let actions = PdfBuilder::new()
+        .object(
+            1,
+            "<< /Type /Catalog /OpenAction << /S /JavaScript /JS (app.alert\\(\\101\\)) >> >>",
+        )
+        .object(2, "<< /S /J#61vaScript /JS 3 0 R >>")
+        .stream(3, "", b"\xfe\xff\0w\0i\0d\0e")
+        .object(4, "<< /Type /Filespec /F (C:/a/payload.exe) /EF << /F 5 0 R >> >>")
+        .stream(5, "/Type /EmbeddedFile", b"embedded file")
+        .object(
+            6,
+            "<< /Type /Page /Contents [7 0 R] /A << /S /URI /URI (http://example.org/) >> >>",
+        )
+        .stream(7, "", b"\x80\x81\x82\x83 BT \x84\x85 (Text) \x90\x91\x92 Tj")
+        .stream(8, "/Type /ObjStm /N 2 /First 9", b"9 0 10 4 1 2 << /S /Launch /F (cmd.exe) >>")
+        .object(11, "<< /Producer (A tool) /Title <feff0054> >>");
+    let twice = [PdfBuilder::new().stream(1, "", b"first revision").build(), {
+        PdfBuilder::new().stream(1, "", b"second revision").build()
+    }]
+    .concat();
+    vec![
+        ("pdf", "filters", streams.build()),
+        ("pdf", "actions", actions.build()),
+        ("pdf", "revisions", twice),
+        ("pdf", "locked", {
+            let entries =
+                format!("/Filter /Standard /V 2 /R 3 /P -4 /O <{0}> /U <{0}>", "41".repeat(32));
+            PdfBuilder::new()
+                .object(1, &format!("<< {entries} >>"))
+                .stream(2, FLATE, b"no zlib")
+                .trailer("/Encrypt 1 0 R")
+                .build()
+        }),
+        (
+            "pdf",
+            "unclosed",
+            b"%PDF-1.7\n1 0 obj << /A [ (( \n2 0 obj << /Length 3 stream\nabc".to_vec(),
+        ),
     ]
 }
 
@@ -106,10 +161,9 @@ fn gives(object: &[u8], payload: &[u8], depth: u32) -> bool {
     if object == payload {
         return true;
     }
-    let name = [(&b"\xd0\xcf\x11\xe0"[..], "ole2")]
-        .iter()
-        .find(|(magic, _)| object.starts_with(magic))
-        .map(|(_, name)| *name);
+    const MAGICS: [(&[u8], &str); 2] = [(b"\xd0\xcf\x11\xe0", "ole2"), (b"%PDF-", "pdf")];
+    let known = MAGICS.iter().find(|(magic, _)| object.starts_with(magic));
+    let name = known.map(|(_, name)| *name);
     let Some(name) = name.filter(|_| depth > 0) else { return false };
     children(format(name), object).iter().any(|child| gives(child, payload, depth - 1))
 }
@@ -123,7 +177,7 @@ fn real_test_files_give_their_payload() {
         return;
     };
     assert_eq!(payload.len(), PAYLOAD_LEN);
-    for name in ["clam.ole.doc", "clam.ppt"] {
+    for name in ["clam.ole.doc", "clam.ppt", "clam.pdf"] {
         let object = std::fs::read(folder.join(name)).expect("a test file");
         assert!(gives(&object, &payload, 4), "{name}");
     }
@@ -152,7 +206,10 @@ fn damage_is_harmless() {
                     0 => object.truncate(off.max(1)),
                     1 => object[off] = 0xff,
                     2 => object[off] ^= 1 << random.below(8),
-                    _ => object.rotate_left(random.below(3)),
+                    _ => {
+                        let by = random.below(3).min(object.len());
+                        object.rotate_left(by);
+                    }
                 }
             }
             let mut recorder = Recorder::default();

@@ -1,0 +1,504 @@
+//! PDF: every object of every revision, with its streams decoded and decrypted.
+//!
+//! Yields: each stream, decoded; embedded files by their names; scripts in strings; objects with actions
+//! as text; page contents as normalised text.
+//! Leaves out: cross-reference tables (objects are found by their heads), the decoding of images.
+//! Limits: 65,536 objects, 64 filters a stream, 64 levels of nesting; all bytes through `Sink`.
+//! Hostile input: wrong lengths, unclosed brackets and damaged filters keep what can be read.
+//! Sources: [1] ISO 32000-1; [2] ISO 32000-2 §7.6.4 (AES-256).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hf_core::{Child, ChildRole, FileType, Halt, Reason, ScanOptions, Sink, Stop};
+
+use crate::bounded::Ended;
+use crate::{Format, FormatDoc, Stage};
+use crypt::Decryptor;
+use filters::Filtered;
+use objects::{Object, Objects};
+use value::{Dict, Lexer, Value};
+
+mod crypt;
+mod filters;
+mod objects;
+mod value;
+
+/// Opens PDF.
+pub(crate) static FORMAT: Format = Format {
+    name: "pdf",
+    types: &[FileType::Pdf],
+    stage: Stage::AfterMatch,
+    enabled,
+    extract,
+    doc: FormatDoc {
+        recognised_by: "`%PDF-` in the first 1032 bytes",
+        yields: "decoded streams; embedded files; scripts; objects with actions",
+        leaves_out: "decoding of images (they are children as they are)",
+        limits: "65,536 objects; 64 filters a stream; 64 levels of nesting",
+        sources: "ISO 32000-1, ISO 32000-2",
+    },
+};
+
+const FILTERS_MAX: usize = 64;
+const URI_FACTS_MAX: usize = 256;
+const TRAILERS_MAX: usize = 256;
+
+fn enabled(options: &ScanOptions) -> bool {
+    // `DOCUMENT` bit `PDF` of the configuration databases.
+    options.scan_pdf && options.dconf.document & 0x4 != 0
+}
+
+fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
+    let objects = objects::find(object, sink)?;
+    let mut document = Document { bytes: object, ..Document::default() };
+    document.survey(&objects, sink)?;
+    document.unlock(&objects, sink)?;
+    for found in &objects.list {
+        document.object_stream(found, sink)?;
+    }
+    for found in &objects.list {
+        sink.poll()?;
+        document.object(found, sink)?;
+    }
+    if objects.more {
+        sink.unscanned(b"", Reason::FormatLimit("PDF objects".into()));
+    }
+    document.tell(&objects, sink)?;
+    Ok(())
+}
+
+/// What is known of the document.
+#[derive(Debug, Default)]
+struct Document<'a> {
+    bytes: &'a [u8],
+    decryptor: Option<Decryptor>,
+    locked: bool,
+    /// A trailer says whether the document is encrypted; without one, any such dictionary counts.
+    trailer_seen: bool,
+    encrypt_ref: Option<u32>,
+    encrypt: Option<Dict>,
+    id: Vec<u8>,
+    /// Streams that are scripts.
+    scripts: BTreeSet<u32>,
+    /// Streams that are page contents.
+    contents: BTreeSet<u32>,
+    /// Names of embedded files by the number of their stream.
+    files: BTreeMap<u32, Vec<u8>>,
+    script_count: usize,
+    uri_count: usize,
+    obfuscated: bool,
+}
+
+/// An object's number and generation, by which it is decrypted; none inside of object streams.
+type Key = Option<(u32, u32)>;
+
+impl<'a> Document<'a> {
+    fn value(&self, object: &Object) -> Value {
+        let bytes = self.bytes.get(..object.end).unwrap_or_default();
+        Lexer::new(bytes, object.off).value(0).unwrap_or(Value::Null)
+    }
+
+    /// Notes what objects say about each other, and the encryption.
+    fn survey(&mut self, objects: &Objects, sink: &mut dyn Sink) -> Result<(), Stop> {
+        for trailer in memchr::memmem::find_iter(self.bytes, b"trailer").take(TRAILERS_MAX) {
+            let off = trailer.saturating_add(7);
+            let end = off.saturating_add(1 << 16).min(self.bytes.len());
+            let bytes = self.bytes.get(..end).unwrap_or_default();
+            if let Some(Value::Dict(dict)) = Lexer::new(bytes, off).value(0) {
+                self.trailer(&dict);
+            }
+        }
+        for (idx, object) in objects.list.iter().enumerate() {
+            if idx.is_multiple_of(256) {
+                sink.poll()?;
+            }
+            let value = self.value(object);
+            if let Some(dict) = value.dict() {
+                if dict.is("Type", "XRef") {
+                    self.trailer(dict);
+                }
+                let encrypts = dict.is("Filter", "Standard") && dict.text("U").is_some();
+                if self.encrypt_ref == Some(object.number) || (encrypts && !self.trailer_seen) {
+                    self.encrypt = Some(dict.clone());
+                    self.encrypt_ref = Some(object.number);
+                }
+            }
+            self.relate(&value);
+        }
+        Ok(())
+    }
+
+    fn trailer(&mut self, dict: &Dict) {
+        self.trailer_seen = true;
+        match dict.get("Encrypt") {
+            Some(Value::Ref(number)) => self.encrypt_ref = Some(*number),
+            Some(Value::Dict(encrypt)) => self.encrypt = Some(encrypt.clone()),
+            _ => {}
+        }
+        if let Some(Value::Array(ids)) = dict.get("ID")
+            && let Some(Value::Text(id)) = ids.first()
+        {
+            self.id.clone_from(id);
+        }
+    }
+
+    /// Notes which streams are scripts, page contents and files.
+    fn relate(&mut self, value: &Value) {
+        for dict in dicts(value) {
+            if let Some(Value::Ref(number)) = dict.get("JS") {
+                self.scripts.insert(*number);
+            }
+            match dict.get("Contents") {
+                Some(Value::Ref(number)) => {
+                    self.contents.insert(*number);
+                }
+                Some(Value::Array(all)) => self.contents.extend(all.iter().filter_map(|value| {
+                    if let Value::Ref(number) = value { Some(*number) } else { None }
+                })),
+                _ => {}
+            }
+            let Some(Value::Dict(files)) = dict.get("EF") else { continue };
+            let name = dict.text("UF").or_else(|| dict.text("F")).unwrap_or_default();
+            for (_, value) in &files.0 {
+                if let Value::Ref(number) = value {
+                    self.files.insert(*number, name.to_vec());
+                }
+            }
+        }
+    }
+
+    /// Finds the key, or tells that nobody can.
+    fn unlock(&mut self, objects: &Objects, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let referred = self
+            .encrypt_ref
+            .is_some_and(|number| objects.list.iter().any(|object| object.number == number));
+        let Some(encrypt) = self.encrypt.as_ref() else {
+            if referred {
+                self.lock(sink)?;
+            }
+            return Ok(());
+        };
+        sink.fact("pdf.encrypted", "true");
+        let passwords = sink.passwords(FileType::Pdf);
+        self.decryptor = Decryptor::new(encrypt, &self.id, &passwords);
+        if self.decryptor.is_none() {
+            self.lock(sink)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&mut self, sink: &mut dyn Sink) -> Result<(), Stop> {
+        self.locked = true;
+        sink.unscanned(b"", Reason::Encrypted);
+        if sink.options().alert_encrypted_doc {
+            sink.heuristic("Heuristics.Encrypted.PDF")?;
+        }
+        Ok(())
+    }
+
+    /// Hands an object stream over, and looks at the objects in it.
+    fn object_stream(&mut self, object: &Object, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let value = self.value(object);
+        let Some(dict) = value.dict().filter(|dict| is_object_stream(dict)) else { return Ok(()) };
+        let Some(data) = self.decoded(object, dict, sink)? else { return Ok(()) };
+        let name = object_name(object);
+        sink.child(Child { name: name.as_bytes(), data: &data, role: ChildRole::Member })?;
+        let first = dict.int("First").and_then(|first| usize::try_from(first).ok()).unwrap_or(0);
+        let mut index = Lexer::new(&data, 0);
+        for _ in 0..objects::OBJECTS_MAX {
+            let (Some(Value::Int(number)), Some(Value::Int(off))) =
+                (index.value(0), index.value(0))
+            else {
+                break;
+            };
+            let off = usize::try_from(off).unwrap_or(usize::MAX).saturating_add(first);
+            let mut lexer = Lexer::new(&data, off);
+            let Some(value) = lexer.value(0) else { continue };
+            self.obfuscated |= lexer.obfuscated;
+            let source = data.get(off..lexer.off).unwrap_or_default();
+            self.relate(&value);
+            let name = format!("obj-{number}");
+            self.actions(&value, source, &name, None, sink)?;
+            if index.off >= first {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what is in one object.
+    fn object(&mut self, object: &Object, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let value = self.value(object);
+        let name = object_name(object);
+        let end = object.stream.as_ref().map_or(object.end, |stream| stream.start);
+        let mut lexer = Lexer::new(self.bytes.get(..end).unwrap_or_default(), object.off);
+        lexer.value(0);
+        let source = self.bytes.get(object.off..lexer.off).unwrap_or_default();
+        let is_encryption = self.encrypt_ref == Some(object.number);
+        let key = Some((object.number, object.generation)).filter(|_| !is_encryption);
+        self.actions(&value, source, &name, key, sink)?;
+        let none = Dict::default();
+        let dict = value.dict().unwrap_or(&none);
+        if object.stream.is_none() || is_object_stream(dict) || dict.is("Type", "XRef") {
+            return Ok(());
+        }
+        // Pixels without an image codec: clamscan leaves them out.
+        if sink.options().clamav_quirks && dict.is("Subtype", "Image") && !has_codec(dict) {
+            return Ok(());
+        }
+        let Some(data) = self.decoded(object, dict, sink)? else { return Ok(()) };
+        let file = self.files.get(&object.number).map(|name| self.open_text(name, key));
+        let name = file.as_deref().map_or(name.as_bytes(), super::ole1::base_name);
+        sink.child(Child { name, data: &data, role: ChildRole::Member })?;
+        if self.contents.contains(&object.number) && !filters::is_text(&data) {
+            let text = filters::normalised_text(&data);
+            sink.child(Child { name, data: &text, role: ChildRole::NormalisedText })?;
+        }
+        if self.scripts.contains(&object.number) {
+            self.script_count = self.script_count.saturating_add(1);
+            if let Some(text) = wide_text(&data) {
+                let role = ChildRole::Typed(FileType::TextAscii);
+                sink.child(Child { name, data: text.as_bytes(), role })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes a stream; none when there is nothing to hand over.
+    fn decoded(
+        &self,
+        object: &Object,
+        dict: &Dict,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let Some(range) = object.stream.clone() else { return Ok(None) };
+        let raw = self.bytes.get(range).unwrap_or_default();
+        let filters = names(dict.either("Filter", "F"));
+        let plain = self.decrypted(object, dict, &filters, raw);
+        let mut decoded = undo_all(plain.as_deref().unwrap_or(raw), dict, &filters, sink)?;
+        if plain.is_some() && decoded.data.is_empty() {
+            // The dictionary may lie about the encryption of this stream.
+            let other = undo_all(raw, dict, &filters, sink)?;
+            if !other.data.is_empty() {
+                decoded = other;
+            }
+        }
+        let name = object_name(object);
+        // What cannot be decrypted is known to be unreadable.
+        if let Some(why) = decoded.missing.filter(|_| !self.locked) {
+            sink.unscanned(name.as_bytes(), why);
+        }
+        Ok((!decoded.data.is_empty()).then_some(decoded.data))
+    }
+
+    /// Returns a stream's data decrypted; none when it is not encrypted.
+    fn decrypted(
+        &self,
+        object: &Object,
+        dict: &Dict,
+        filters: &[Vec<u8>],
+        raw: &[u8],
+    ) -> Option<Vec<u8>> {
+        let decryptor = self.decryptor.as_ref()?;
+        let open = dict.is("Type", "XRef")
+            || (dict.is("Type", "Metadata") && !decryptor.metadata)
+            || filters.first().is_some_and(|filter| filter == b"Crypt");
+        (!open).then(|| decryptor.stream(object.number, object.generation, raw))
+    }
+
+    /// Returns a string as it was before encryption.
+    fn open_text(&self, text: &[u8], key: Key) -> Vec<u8> {
+        let plain = match (self.decryptor.as_ref(), key) {
+            (Some(decryptor), Some((number, generation))) => {
+                decryptor.string(number, generation, text)
+            }
+            _ => text.to_vec(),
+        };
+        wide_text(&plain).map_or(plain, String::into_bytes)
+    }
+
+    /// Hands over scripts in strings and objects with actions, and tells links and properties.
+    fn actions(
+        &mut self,
+        value: &Value,
+        source: &[u8],
+        name: &str,
+        key: Key,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        const ACTIONS: [&str; 4] = ["JavaScript", "Launch", "OpenAction", "AA"];
+        let mut acts = false;
+        for dict in dicts(value) {
+            acts |= dict.0.iter().any(|(key, value)| {
+                let named =
+                    |name: &&str| key == name.as_bytes() || value.name() == Some(name.as_bytes());
+                ACTIONS.iter().any(named)
+            });
+            if let Some(text) = dict.text("JS") {
+                self.script_count = self.script_count.saturating_add(1);
+                let script = self.open_text(text, key);
+                let name = format!("{name}.js");
+                let role = ChildRole::Typed(FileType::TextAscii);
+                sink.child(Child { name: name.as_bytes(), data: &script, role })?;
+            }
+            if let Some(uri) = dict.text("URI") {
+                if self.uri_count < URI_FACTS_MAX {
+                    let uri = self.open_text(uri, key);
+                    sink.fact("pdf.uri", &String::from_utf8_lossy(&uri));
+                }
+                self.uri_count = self.uri_count.saturating_add(1);
+            }
+            if dict.text("Producer").or_else(|| dict.text("Creator")).is_some() {
+                self.properties(dict, key, sink);
+            }
+        }
+        if acts {
+            let role = ChildRole::Typed(FileType::TextAscii);
+            sink.child(Child { name: name.as_bytes(), data: source, role })?;
+        }
+        Ok(())
+    }
+
+    fn properties(&self, dict: &Dict, key: Key, sink: &mut dyn Sink) {
+        const PROPERTIES: [(&str, &str); 7] = [
+            ("Title", "pdf.title"),
+            ("Author", "pdf.author"),
+            ("Subject", "pdf.subject"),
+            ("Creator", "pdf.creator"),
+            ("Producer", "pdf.producer"),
+            ("CreationDate", "pdf.created"),
+            ("ModDate", "pdf.modified"),
+        ];
+        for (name, fact) in PROPERTIES {
+            if let Some(text) = dict.text(name).filter(|text| !text.is_empty()) {
+                let text = self.open_text(text.get(..1024).unwrap_or(text), key);
+                sink.fact(fact, &String::from_utf8_lossy(&text));
+            }
+        }
+    }
+
+    fn tell(&self, objects: &Objects, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let version = memchr::memmem::find(self.bytes, b"%PDF-")
+            .and_then(|off| self.bytes.get(off.checked_add(5)?..off.checked_add(8)?));
+        if let Some(version) = version {
+            sink.fact("pdf.version", &String::from_utf8_lossy(version));
+        }
+        let streams = objects.list.iter().filter(|object| object.stream.is_some()).count();
+        for (fact, count) in [
+            ("pdf.objects", objects.list.len()),
+            ("pdf.streams", streams),
+            ("pdf.scripts", self.script_count),
+            ("pdf.files", self.files.len()),
+            ("pdf.uris", self.uri_count),
+        ] {
+            sink.fact(fact, &count.to_string());
+        }
+        // `OTHER` bit `PDFNAMEOBJ` of the configuration databases.
+        let options = sink.options();
+        let wanted = options.heuristic_alerts && options.dconf.other & 0x100 != 0;
+        if (objects.obfuscated || self.obfuscated) && wanted {
+            sink.heuristic("Heuristics.PDF.ObfuscatedNameObject")?;
+        }
+        Ok(())
+    }
+}
+
+/// A stream with its filters undone, and what is missing from it.
+struct Decoded {
+    data: Vec<u8>,
+    missing: Option<Reason>,
+}
+
+fn undo_all(
+    raw: &[u8],
+    dict: &Dict,
+    filters: &[Vec<u8>],
+    sink: &mut dyn Sink,
+) -> Result<Decoded, Stop> {
+    let mut decoded = Decoded { data: raw.to_vec(), missing: None };
+    for (idx, filter) in filters.iter().enumerate() {
+        if idx >= FILTERS_MAX {
+            decoded.missing = Some(Reason::FormatLimit("PDF filters".into()));
+            break;
+        }
+        let params = params(dict.either("DecodeParms", "DP"), idx);
+        match filters::undo(filter, params, &decoded.data, sink)? {
+            Filtered::Done(unpacked) => {
+                match unpacked.ended {
+                    Ended::Whole => {}
+                    Ended::Capped => decoded.missing = Some(sink.cap_reason()),
+                    Ended::Damaged(why) => decoded.missing = Some(Reason::Damaged(why.into())),
+                }
+                decoded.data = unpacked.bytes;
+            }
+            Filtered::Crypt => {}
+            Filtered::Image => break,
+            Filtered::Unknown => {
+                let method = String::from_utf8_lossy(filter).into_owned();
+                decoded.missing = Some(Reason::UnknownMethod(method.into()));
+                break;
+            }
+        }
+    }
+    Ok(decoded)
+}
+
+fn object_name(object: &Object) -> String {
+    format!("obj-{}-{}", object.number, object.generation)
+}
+
+fn is_object_stream(dict: &Dict) -> bool {
+    dict.is("Type", "ObjStm") || (dict.int("First").is_some() && dict.int("N").is_some())
+}
+
+fn has_codec(dict: &Dict) -> bool {
+    const CODECS: [&[u8]; 6] =
+        [b"DCTDecode", b"DCT", b"JPXDecode", b"CCITTFaxDecode", b"CCF", b"JBIG2Decode"];
+    names(dict.either("Filter", "F")).iter().any(|name| CODECS.contains(&name.as_slice()))
+}
+
+/// Returns the names in a value that is a name or an array of names.
+fn names(value: Option<&Value>) -> Vec<Vec<u8>> {
+    let one = |value: &Value| value.name().map(<[u8]>::to_vec);
+    match value {
+        Some(Value::Array(values)) => values.iter().filter_map(one).collect(),
+        Some(value) => one(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Returns the parameters of a filter by its position.
+fn params(value: Option<&Value>, idx: usize) -> Option<&Dict> {
+    match value? {
+        Value::Array(values) => values.get(idx)?.dict(),
+        value => value.dict(),
+    }
+}
+
+/// Returns every dictionary in a value, outer ones first.
+fn dicts(value: &Value) -> Vec<&Dict> {
+    let mut found = Vec::new();
+    let mut todo = vec![value];
+    while let Some(value) = todo.pop() {
+        match value {
+            Value::Dict(dict) => {
+                found.push(dict);
+                todo.extend(dict.0.iter().rev().map(|(_, value)| value));
+            }
+            Value::Array(values) => todo.extend(values.iter().rev()),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Decodes text that starts with a UTF-16 mark; none for other text.
+fn wide_text(text: &[u8]) -> Option<String> {
+    let (swap, rest) = match text.split_first_chunk::<2>()? {
+        ([0xfe, 0xff], rest) => (true, rest),
+        ([0xff, 0xfe], rest) => (false, rest),
+        _ => return None,
+    };
+    let units = super::le::units(rest).map(|unit| if swap { unit.swap_bytes() } else { unit });
+    Some(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+}
