@@ -2,5 +2,9 @@
 
 use crate::Format;
 
+mod dlp;
+pub(crate) mod fold;
+mod plain;
+
 /// The formats of this group.
-pub(crate) static FORMATS: &[Format] = &[];
+pub(crate) static FORMATS: &[Format] = &[plain::FORMAT];
