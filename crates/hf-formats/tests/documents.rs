@@ -4,13 +4,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use hf_formats::testing::{Event, Recorder, bytes_of_hex};
-use hf_formats::testing_docs::{CfbBuilder, PdfBuilder, ole10_native, vba_document, zlib_stored};
+use hf_formats::testing_docs::{
+    CfbBuilder, PdfBuilder, ole1_object, ole10_native, package, vba_document, zlib_stored,
+};
 use hf_formats::{FORMATS, Format};
 
 /// Every document fixture: folder, case, how it was made.
 fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut all = ole2_fixtures();
     all.extend(pdf_fixtures());
+    all.extend(rtf_fixtures());
     all.sort();
     all
 }
@@ -114,6 +117,43 @@ fn pdf_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
+fn rtf_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let digits = hex(&ole1_object("Package", &package("inner.bin", b"packed payload")));
+    let plain = format!(
+        "{{\\rtf1 {{\\object\\objemb{{\\*\\objdata {digits}}}}}{{\\pict\\wmetafile8 d7cd c69a}}}}"
+    );
+    let mut disguised = b"{\\rt{\\object{\\*\\objdata\n".to_vec();
+    for (idx, pair) in digits.replace('\n', "").as_bytes().chunks(2).enumerate() {
+        match idx % 5 {
+            0 => disguised.extend_from_slice(b"\\par1234 "),
+            1 => disguised.extend_from_slice(b"{\\*\\nothing ab}"),
+            2 => disguised.extend_from_slice(b"7\\'30"),
+            3 => {
+                disguised.extend_from_slice(b"\\bin1 ");
+                disguised.extend(bytes_of_hex(std::str::from_utf8(pair).expect("digits")));
+                continue;
+            }
+            _ => disguised.extend_from_slice(b" \r\n\t"),
+        }
+        disguised.push(pair[0]);
+        disguised.extend_from_slice(b"{}\\~ ");
+        disguised.push(pair[1]);
+    }
+    let native = hex(&ole1_object("Word.Document.8", &CfbBuilder::new().stream("S", b"x").build()));
+    let link = "0105000001000000 05000000 4c696e6b00 04000000 613a6200 00000000";
+    vec![
+        ("rtf", "package", plain.into_bytes()),
+        ("rtf", "disguised", disguised),
+        ("rtf", "unclosed", format!("{{\\rt\\objdata {native}").into_bytes()),
+        ("rtf", "link", format!("{{\\rt\\objdata {link}}}").into_bytes()),
+        (
+            "rtf",
+            "no-header",
+            format!("{{\\rt\\objdata 0102 {}}}", "d0cf11e0a1b11ae1 aa").into_bytes(),
+        ),
+    ]
+}
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
@@ -161,7 +201,8 @@ fn gives(object: &[u8], payload: &[u8], depth: u32) -> bool {
     if object == payload {
         return true;
     }
-    const MAGICS: [(&[u8], &str); 2] = [(b"\xd0\xcf\x11\xe0", "ole2"), (b"%PDF-", "pdf")];
+    const MAGICS: [(&[u8], &str); 3] =
+        [(b"\xd0\xcf\x11\xe0", "ole2"), (b"%PDF-", "pdf"), (b"{\\rt", "rtf")];
     let known = MAGICS.iter().find(|(magic, _)| object.starts_with(magic));
     let name = known.map(|(_, name)| *name);
     let Some(name) = name.filter(|_| depth > 0) else { return false };
@@ -177,7 +218,7 @@ fn real_test_files_give_their_payload() {
         return;
     };
     assert_eq!(payload.len(), PAYLOAD_LEN);
-    for name in ["clam.ole.doc", "clam.ppt", "clam.pdf"] {
+    for name in ["clam.ole.doc", "clam.ppt", "clam.pdf", "clam.exe.rtf"] {
         let object = std::fs::read(folder.join(name)).expect("a test file");
         assert!(gives(&object, &payload, 4), "{name}");
     }

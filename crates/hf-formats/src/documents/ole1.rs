@@ -30,8 +30,6 @@ pub(crate) struct Object<'a> {
     pub(crate) topic: &'a [u8],
     /// What it carries.
     pub(crate) payload: Payload<'a>,
-    /// The native data around the payload.
-    pub(crate) native: &'a [u8],
 }
 
 const NAME_LEN_MAX: usize = 4096;
@@ -80,14 +78,14 @@ pub(crate) fn object(data: &[u8]) -> Option<Object<'_>> {
     let _item = string(&mut reader)?;
     if kind == LINKED {
         let none = Payload { name: b"", data: b"", cut: false };
-        return Some(Object { class, link: true, topic, payload: none, native: b"" });
+        return Some(Object { class, link: true, topic, payload: none });
     }
     let claimed = size(u64::from(reader.u32_le().ok()?));
     let cut = claimed > reader.left();
     let native = reader.take_up_to(claimed);
     let whole = Payload { name: b"", data: native, cut };
     let payload = package(native).unwrap_or(whole);
-    Some(Object { class, link: false, topic, payload, native })
+    Some(Object { class, link: false, topic, payload })
 }
 
 fn string<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
