@@ -1,6 +1,6 @@
 //! Bounds on what the calling process may use.
 //!
-//! Promises: a bound is only ever lowered.
+//! Promises: [`apply`] only ever lowers a bound, for good.
 //! Sources: getrlimit(2), proc(5) `statm` and `oom_score_adj`.
 
 use std::io;
@@ -49,6 +49,15 @@ pub fn apply(bounds: &Bounds) -> io::Result<()> {
 /// `/proc` is not there or not writable.
 pub fn first_to_go() -> io::Result<()> {
     std::fs::write("/proc/self/oom_score_adj", b"1000")
+}
+
+/// Lets the calling process open as many descriptors as its administrator allows.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn more_descriptors() -> io::Result<()> {
+    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 fn lower(resource: Resource, to: u64) -> io::Result<()> {

@@ -25,17 +25,23 @@ pub fn open_beneath(folder: impl AsFd, path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let folder = folder.as_fd();
+    let mut tries_left = TRIES;
     loop {
-        return match rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve) {
-            Ok(fd) => Ok(File::from(fd)),
-            // The kernel lost a race with a rename and asks to try again.
-            Err(Errno::AGAIN | Errno::INTR) => continue,
+        match rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve) {
+            Ok(fd) => return Ok(File::from(fd)),
+            Err(Errno::INTR) => {}
+            // The kernel lost a race with a rename and asks to try again. Somebody's lease on the
+            // file looks the same, and lasts.
+            Err(Errno::AGAIN) if tries_left > 0 => tries_left = tries_left.saturating_sub(1),
             // Before Linux 5.6, or in a container whose filter does not know the call.
-            Err(Errno::NOSYS | Errno::PERM) => step_by_step(folder, path, flags),
-            Err(errno) => Err(errno.into()),
-        };
+            Err(Errno::NOSYS | Errno::PERM) => return step_by_step(folder, path, flags),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
+
+/// Ours.
+const TRIES: u32 = 16;
 
 /// Does what openat2 does with one openat a component.
 fn step_by_step(folder: impl AsFd, path: &Path, flags: OFlags) -> io::Result<File> {

@@ -144,10 +144,26 @@ impl Usage {
     /// Returns what the calling process has used so far.
     #[must_use]
     pub fn of_this_process() -> Self {
+        Self::of(libc::RUSAGE_SELF)
+    }
+
+    /// Returns what those children have used that have ended and were waited for.
+    #[must_use]
+    pub fn of_ended_children() -> Self {
+        Self::of(libc::RUSAGE_CHILDREN)
+    }
+
+    fn of(whose: libc::c_int) -> Self {
         let mut usage = empty_usage();
         // SAFETY: the pointer is to a live, writable value of the right type.
-        let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+        let result = unsafe { libc::getrusage(whose, &raw mut usage) };
         if result == 0 { Self::from(&usage) } else { Self::default() }
+    }
+
+    /// Returns all processor time.
+    #[must_use]
+    pub fn processor(&self) -> Duration {
+        self.user.saturating_add(self.system)
     }
 }
 

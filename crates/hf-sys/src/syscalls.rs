@@ -49,12 +49,16 @@ fn program(socket: i32, diagnostics: i32) -> Result<BpfProgram, seccompiler::Bac
     only(libc::SYS_recvmsg, vec![same(0, socket)?])?;
     only(libc::SYS_write, vec![same(0, diagnostics)?])?;
     only(libc::SYS_writev, vec![same(0, diagnostics)?])?;
-    // Private, so that a descriptor that happens to be writable is never written through a map.
-    let private = bits(3, libc::MAP_SHARED | libc::MAP_PRIVATE, libc::MAP_PRIVATE)?;
+    // Private, so that a descriptor that happens to be writable is never written through a map;
+    // and not of the huge pages that the bound on memory does not count.
+    let kinds = libc::MAP_SHARED | libc::MAP_PRIVATE | libc::MAP_HUGETLB;
+    let private = bits(3, kinds, libc::MAP_PRIVATE)?;
     only(libc::SYS_mmap, vec![bits(2, libc::PROT_EXEC, 0)?, private])?;
     only(libc::SYS_mprotect, vec![bits(2, libc::PROT_EXEC, 0)?])?;
     // `abort` sends its signal to the own thread; the thread id is not known, the process is.
     only(libc::SYS_tgkill, vec![same(0, pid)?, same(2, libc::SIGABRT)?])?;
+    // A thread that was just started gives itself a name.
+    only(libc::SYS_prctl, vec![same(0, libc::PR_SET_NAME)?])?;
     // The library checks with this whether a descriptor is open.
     only(libc::SYS_fcntl, vec![same(1, libc::F_GETFD)?])?;
 
@@ -83,11 +87,13 @@ const ALLOWED: &[i64] = &[
     libc::SYS_ppoll,
     libc::SYS_pread64,
     libc::SYS_restart_syscall,
+    libc::SYS_rseq,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
+    libc::SYS_set_robust_list,
     libc::SYS_sigaltstack,
     libc::SYS_sysinfo,
     #[cfg(target_arch = "x86_64")]
