@@ -173,5 +173,5 @@ const REQUIRED: &[&str] = &[hf_sys::confine::SECCOMP, hf_sys::confine::BOUNDS];
 /// Ours: room for maps of large files and for what engines reserve without using it.
 const ADDRESS_BYTES: u64 = 1 << 40;
 
-/// Ours: two batches of objects, and what is open.
-const DESCRIPTORS: u64 = 64;
+/// Ours: two batches of objects, and what a scanner may have left open.
+const DESCRIPTORS: u64 = 256;

@@ -21,7 +21,8 @@ pub struct WorkerPool {
 }
 
 impl WorkerPool {
-    /// Starts workers, all at once, and waits until every one is ready.
+    /// Starts workers, all at once, and waits until every one is ready. Raises the number of
+    /// descriptors that this process may open to what its administrator allows.
     ///
     /// # Errors
     /// The first worker that could not be started says why; the others are ended.
@@ -31,6 +32,9 @@ impl WorkerPool {
         on_answer: impl Fn(Answer) + Send + Sync + 'static,
     ) -> Result<Self, SpawnError> {
         let workers = workers.max(1);
+        // Every job that waits holds a descriptor. Where no more are allowed, opening fails and
+        // is told by whoever opens.
+        let _ = hf_sys::bounds::more_descriptors();
         let (queue, jobs) = mpsc::sync_channel(workers.saturating_mul(config.pipeline).max(1));
         let jobs = Arc::new(Mutex::new(jobs));
         let on_answer: Arc<dyn Fn(Answer) + Send + Sync> = Arc::new(on_answer);

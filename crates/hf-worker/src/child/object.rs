@@ -44,34 +44,35 @@ impl ObjectBuffer {
             return Err("not a regular file".to_owned());
         }
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        if size > COPY_MAX {
+        if size > COPY_LEN_MAX as u64 {
             let map = Map::first(&file, size).map_err(|error| format!("cannot map: {error}"))?;
             return Ok(Object::Mapped(map));
         }
         self.copy(&file, size).map_err(told)?;
+        if size == 0 && self.bytes.len() >= COPY_LEN_MAX {
+            return Err("has far more content than it says".to_owned());
+        }
         Ok(Object::Copied(&self.bytes))
     }
 
     /// Reads as much as the file says that it has. A file that says 0 is read to its end, because
     /// those of `/proc` do so and have content.
     fn copy(&mut self, file: &File, size: u64) -> Result<(), rustix::io::Errno> {
-        let wanted = if size == 0 { COPY_MAX } else { size };
+        let said = usize::try_from(size).unwrap_or(COPY_LEN_MAX);
+        let wanted = if size == 0 { COPY_LEN_MAX } else { said };
         self.bytes.clear();
         loop {
-            let got = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
-            let left = usize::try_from(wanted.saturating_sub(got)).unwrap_or(0);
+            let left = wanted.saturating_sub(self.bytes.len());
             if left == 0 {
                 return Ok(());
             }
             let step = if size == 0 { left.min(UNKNOWN_STEP) } else { left };
             self.bytes.reserve_exact(step);
-            let mut room = Vec::new();
-            std::mem::swap(&mut room, &mut self.bytes);
-            let result = rustix::io::pread(file, rustix::buffer::spare_capacity(&mut room), got);
-            self.bytes = room;
-            match result {
+            let off = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
+            let room = rustix::buffer::spare_capacity(&mut self.bytes);
+            match rustix::io::pread(file, room, off) {
                 Ok(0) => return Ok(()),
-                Ok(_) => self.bytes.truncate(usize::try_from(wanted).unwrap_or(usize::MAX)),
+                Ok(_) => self.bytes.truncate(wanted),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error),
             }
@@ -80,7 +81,7 @@ impl ObjectBuffer {
 }
 
 /// Ours: up to here copying costs less than mapping, and the bytes stand still.
-const COPY_MAX: u64 = 16 << 20;
+const COPY_LEN_MAX: usize = 16 << 20;
 
 /// Ours: how much is asked for when the file does not say what it has.
 const UNKNOWN_STEP: usize = 64 << 10;

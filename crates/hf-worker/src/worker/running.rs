@@ -22,11 +22,12 @@ use crate::{Death, SpawnError, WorkerConfig};
 /// A worker that is ready.
 #[derive(Debug)]
 pub(crate) struct Running {
+    /// Closing it kills the worker, even one whose user we may not signal. It is dropped before
+    /// the process, which is waited for.
+    lifeline: Option<OwnedFd>,
     process: Process,
     channel: Channel<ToWorker, FromWorker>,
     words: LastWords,
-    /// Closing it kills the worker, even one whose user we may not signal.
-    lifeline: Option<OwnedFd>,
     pub(crate) protections: Vec<Protection>,
 }
 
@@ -63,6 +64,8 @@ impl Running {
             .args(&config.args)
             .env_clear()
             .current_dir("/")
+            // The terminal's interrupt is the parent's business.
+            .process_group(0)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(their_end))
             .stderr(Stdio::from(their_words));
