@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "system calls that no safe crate wraps; one operation a block")]
 
 pub mod bounds;
+pub mod clock;
 pub mod confine;
 pub mod files;
 pub mod forbidden;
@@ -17,6 +18,7 @@ pub mod process;
 pub mod syscalls;
 
 pub use bounds::Bounds;
+pub use clock::{LocalTime, local_time};
 pub use confine::{Protection, enter, seal};
 pub use files::{open_beneath, sealed_memory};
 pub use map::Map;
