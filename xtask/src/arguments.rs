@@ -31,6 +31,27 @@ impl Arguments {
         }
     }
 
+    /// Returns every value of an option that may be repeated.
+    pub(crate) fn values(&mut self, name: &str) -> Result<Vec<String>> {
+        let mut values = Vec::new();
+        while let Some(value) = self.value(name)? {
+            values.push(value);
+        }
+        Ok(values)
+    }
+
+    /// Returns a size in MiB.
+    pub(crate) fn mib(&mut self, name: &str, default: u64) -> Result<u64> {
+        let given = self.value(name)?.map(|text| text.parse::<u64>()).transpose()?;
+        Ok(given.unwrap_or(default) << 20)
+    }
+
+    /// Returns the words in front of all options.
+    pub(crate) fn words(&mut self) -> Vec<String> {
+        let end = self.0.iter().position(|given| given.starts_with("--")).unwrap_or(self.0.len());
+        self.0.drain(..end).collect()
+    }
+
     /// Checks that nothing is left.
     pub(crate) fn finish(self) -> Result<()> {
         match self.0.first() {

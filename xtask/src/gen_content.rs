@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
 
 use crate::arguments::Arguments;
+use crate::random::Random;
 
 /// How many signatures of each kind.
 #[derive(Debug, Clone, Copy)]
@@ -266,33 +267,6 @@ fn byte_at(body: &str, at: usize) -> u8 {
 /// Returns a name without the numbers behind it.
 fn stem(name: &str) -> &str {
     name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-')
-}
-
-/// SplitMix64.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        let at = self.below(from.len() as u64);
-        &from[usize::try_from(at).unwrap_or(0)]
-    }
-
-    fn hex(&mut self, bytes: usize) -> String {
-        (0..bytes / 8).map(|_| format!("{:016x}", self.next())).collect()
-    }
 }
 
 /// Ours: from so many uses on a sub-signature is a common idiom, not what tells families apart.

@@ -1,7 +1,10 @@
 //! Development tasks: `cargo xtask COMMAND`.
 
 mod arguments;
+mod bench;
 mod gen_content;
+mod measure;
+mod random;
 
 use std::process::ExitCode;
 
@@ -12,6 +15,7 @@ fn main() -> ExitCode {
     let command = given.next().unwrap_or_default();
     let arguments = Arguments::new(given);
     let done = match command.as_str() {
+        "bench" => bench::run(arguments),
         "gen-content" => gen_content::run(arguments),
         _ => {
             eprint!("{USAGE}");
@@ -29,6 +33,10 @@ fn main() -> ExitCode {
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
+  bench [ROW...] --real DIR [--large DIR] [--holdfast PATH] [--clamscan PATH] [--yr PATH]
+        [--tree DIR]... [--tree-mib N] [--tiny-clamscan N] [--deadline SECONDS]
+        compares holdfast with clamscan and sha256sum in one run; rows: startup build tree threads
+        tiny-pe yara all. --real holds real *.gz databases, --large what gen-content made
   gen-content --out DIR --real DIR [--scale small|large]
         makes content of today's size by varying real signatures
 ";
