@@ -33,6 +33,10 @@ pub struct WorkerConfig {
     pub start_ms: u64,
     /// Milliseconds beyond [`Limits::deadline_ms`] after which a worker is killed.
     pub grace_ms: u64,
+    /// Objects after which a worker is replaced by a fresh one, which bounds for how long an object
+    /// that took a worker over could lie about others; none for never. A start costs about a
+    /// millisecond, and whatever the scanner needs to be built.
+    pub objects_max: Option<u64>,
     /// Most objects that wait in one worker. 1 answers each as soon as possible; more keep the
     /// worker busy when objects are many and small.
     pub pipeline: usize,
@@ -53,6 +57,7 @@ impl Default for WorkerConfig {
             extra: Vec::new(),
             start_ms: 120_000,
             grace_ms: 5_000,
+            objects_max: None,
             pipeline: 32,
             pipeline_bytes: 1 << 20,
         }

@@ -58,6 +58,8 @@ pub struct Worker {
     since: Instant,
     answers: VecDeque<Answer>,
     protections: Vec<Protection>,
+    /// Objects that the worker that runs now may still be sent.
+    objects_left: u64,
     /// Deaths one after the other without any job to blame.
     idle_deaths: u32,
 }
@@ -71,14 +73,15 @@ impl Worker {
         let running = Running::start(&config)?;
         Ok(Self {
             protections: running.protections.clone(),
-            config,
             running: Some(running),
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
             bytes: 0,
             since: Instant::now(),
             answers: VecDeque::new(),
+            objects_left: config.objects_max.unwrap_or(u64::MAX),
             idle_deaths: 0,
+            config,
         })
     }
 
@@ -142,12 +145,17 @@ impl Worker {
             match start_patiently(&self.config) {
                 Ok(running) => {
                     self.protections.clone_from(&running.protections);
+                    self.objects_left = self.config.objects_max.unwrap_or(u64::MAX).max(1);
                     self.running = Some(running);
                 }
                 Err(error) => self.fail_all(&chain(&error)),
             }
             return;
         };
+        if self.objects_left == 0 && self.sent.is_empty() {
+            // The next step starts another one.
+            return running.quit();
+        }
         match self.converse(&mut running) {
             Ok(()) => self.running = Some(running),
             Err(error) => self.bury(running, &error),
@@ -157,7 +165,7 @@ impl Worker {
     fn converse(&mut self, running: &mut Running) -> Result<(), IpcError> {
         // Enough is there to keep the worker busy until the rest comes as one message.
         let refill = self.sent.len() <= self.config.pipeline / 2;
-        if refill && !self.waiting.is_empty() {
+        if refill && !self.waiting.is_empty() && self.objects_left > 0 {
             match self.send(running) {
                 // What is on its way has to arrive first.
                 Err(IpcError::InFlight) if !self.sent.is_empty() => {}
@@ -172,7 +180,8 @@ impl Worker {
     }
 
     fn send(&mut self, running: &mut Running) -> Result<(), IpcError> {
-        let count = self.waiting.len().min(ToWorker::BATCH_MAX);
+        let left = usize::try_from(self.objects_left).unwrap_or(usize::MAX);
+        let count = self.waiting.len().min(ToWorker::BATCH_MAX).min(left);
         let batch: Vec<Job> = self.waiting.drain(..count).collect();
         let message = ToWorker::Scan(batch.iter().map(|job| job.request.clone()).collect());
         let result = running.send(&message, batch.iter().map(|job| &job.file));
@@ -180,6 +189,8 @@ impl Worker {
             if self.sent.is_empty() {
                 self.since = Instant::now();
             }
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.objects_left = self.objects_left.saturating_sub(count);
             self.sent.extend(batch);
         } else {
             batch.into_iter().rev().for_each(|job| self.waiting.push_front(job));

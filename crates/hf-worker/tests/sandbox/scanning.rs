@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("large_objects_are_mapped", large_objects_are_mapped),
     ("a_file_that_shrinks", a_file_that_shrinks),
     ("reports_that_are_too_long", reports_that_are_too_long),
+    ("workers_are_replaced", workers_are_replaced),
     ("packs_arrive", packs_arrive),
     ("the_pool_answers_everything", the_pool_answers_everything),
 ];
@@ -146,6 +147,23 @@ fn reports_that_are_too_long() {
     // 9000 names of 8000 bytes are more than a message, and still when cut to 4096.
     let answer = worker.scan(job(0, b"many:9000"));
     assert_eq!((said(&answer).as_str(), answer.report.objects.len()), ("Many", 1));
+}
+
+fn workers_are_replaced() {
+    let config = WorkerConfig { objects_max: Some(5), ..config() };
+    let mut worker = Worker::spawn(Arc::new(config)).unwrap();
+    for id in 0..23 {
+        worker.submit(job(id, if id == 7 { b"abort" } else { b"ok:Yes" }));
+    }
+    let mut processes = Vec::new();
+    while let Some(answer) = worker.answer() {
+        assert_eq!(said(&answer) == "Yes", answer.job.request.id != 7);
+        processes.extend(worker.process_id());
+    }
+    assert_eq!(processes.len(), 22, "the one that died has none");
+    processes.dedup();
+    // 0 to 4; 5 to 7, of which 7 is the last; then 8 to 12, 13 to 17, 18 to 22.
+    assert_eq!(processes.len(), 5);
 }
 
 fn packs_arrive() {
