@@ -1,0 +1,195 @@
+//! Content that is read and counted but not run: bytecode (`cbc`), certificate rules (`crb`), catalogues (`cat`), and
+//! OpenIOC documents (`ioc`), of which the digests become signatures.
+//!
+//! Promises: nothing of it is dropped in silence; what is cheap to check is checked.
+//! Sources: ClamAV's documentation; clamscan 1.4.6.
+
+use hf_core::signature::{HashOf, HashSig, NotRun};
+
+use super::{Empty, Lines};
+use crate::{
+    diagnostic::{Diagnostic, Fault, Severity, codes},
+    load::{Loading, Outcome, name_of},
+    text::{Text, atoi},
+};
+
+pub(super) const CERTIFICATES: Lines =
+    Lines { blank: true, counted: false, empty: Empty::Allowed, ..Lines::new(certificate) };
+
+/// `Name;Trusted;Subject;Serial;Pubkey;Exponent;CodeSign;TimeSign;CertSign;NotBefore;Comment[;minFL[;maxFL]]`.
+fn certificate(loading: &mut Loading<'_>, line: Text<'_>) -> Result<Outcome, Fault> {
+    let fields = line.split(b';');
+    if !(11..=13).contains(&fields.len()) {
+        let reason = format!("a certificate rule has 11 to 13 fields, here are {}", fields.len());
+        return Err(line.fault(&codes::CERTIFICATE, reason));
+    }
+    let levels = &fields[11..];
+    let level = i64::from(loading.options.flevel);
+    if levels.first().is_some_and(|min| atoi(min.bytes()) > level)
+        || levels.get(1).is_some_and(|max| atoi(max.bytes()) < level)
+    {
+        return Ok(Outcome::Skipped);
+    }
+    let bad = |place: Text<'_>, reason: &str| place.fault(&codes::CERTIFICATE, reason);
+    for idx in [1, 6, 7, 8] {
+        if !(fields[idx].is(b"0") || fields[idx].is(b"1")) {
+            return Err(bad(fields[idx], "the flag is neither 0 nor 1"));
+        }
+    }
+    let hex =
+        |text: Text<'_>| text.hex().map_err(|fault| Fault { code: &codes::CERTIFICATE, ..fault });
+    if hex(fields[2])?.len() != 20 {
+        return Err(bad(fields[2], "the subject is not a SHA-1 digest"));
+    }
+    if !matches!(hex(fields[3])?.len(), 0 | 20) {
+        return Err(bad(fields[3], "the serial number is not a SHA-1 digest"));
+    }
+    if hex(fields[4])?.is_empty() {
+        return Err(bad(fields[4], "the public key is missing"));
+    }
+    let name = name_of(fields[0])?;
+    loading.out.not_run(loading.place.meta(&name), NotRun::Certificate);
+    Ok(Outcome::Taken)
+}
+
+/// Reads the first two lines of a program: the header, and its logical signature or name.
+pub(super) fn bytecode(loading: &mut Loading<'_>, bytes: &[u8]) -> Result<(), Box<Diagnostic>> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut lines = bytes.split(|b| *b == b'\n');
+    let header = lines.next().unwrap_or_default();
+    if !is_bytecode(header) {
+        let reason = "the first line is not the header of a bytecode program";
+        return loading.refuse_file(&codes::BYTECODE, reason);
+    }
+    let second = Text::line(lines.next().unwrap_or_default());
+    let (name, logical) = match second.split_once(b';') {
+        Some((name, _)) => (name, true),
+        None => (second, false),
+    };
+    loading.place.line = 2;
+    if loading.is_ignored(name, second) {
+        loading.summary.ignored += 1;
+        return Ok(());
+    }
+    if logical {
+        loading.summary.signatures += 1;
+    }
+    let name = name.lossy();
+    loading.out.not_run(loading.place.meta(name.trim_end()), NotRun::Bytecode);
+    Ok(())
+}
+
+/// True for `ClamBC`, letters that carry numbers, `:` and a decimal number.
+fn is_bytecode(header: &[u8]) -> bool {
+    let Some(rest) = header.trim_ascii_end().strip_prefix(b"ClamBC") else { return false };
+    let Some(colon) = rest.iter().rposition(|b| *b == b':') else { return false };
+    let digits = &rest[colon + 1..];
+    colon > 0 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// Takes note of a catalogue.
+pub(super) fn catalog(loading: &mut Loading<'_>, _bytes: &[u8]) -> Result<(), Box<Diagnostic>> {
+    loading.out.not_run(loading.place.meta(""), NotRun::Catalog);
+    Ok(())
+}
+
+/// Takes the digests of an OpenIOC document as signatures of any size, named by the document's id.
+pub(super) fn open_ioc(loading: &mut Loading<'_>, bytes: &[u8]) -> Result<(), Box<Diagnostic>> {
+    let text = String::from_utf8_lossy(bytes);
+    let id = attribute(&text, "<ioc", "id").unwrap_or_default().to_owned();
+    let name = if id.is_empty() { loading.place.file.to_owned() } else { id };
+    let mut digests: u64 = 0;
+    for element in text.split("<Content").skip(1) {
+        let Some((tag, rest)) = element.split_once('>') else { continue };
+        let bytes = match word(tag, "type").map(str::to_ascii_lowercase).as_deref() {
+            Some("md5") => 16,
+            Some("sha1") => 20,
+            Some("sha256") => 32,
+            _ => continue,
+        };
+        let value = rest.split('<').next().unwrap_or_default().trim();
+        let Ok(digest) = Text::line(value.as_bytes()).hex() else { continue };
+        if digest.len() != bytes {
+            continue;
+        }
+        let sig = HashSig { of: HashOf::Object, digest: &digest, size: None };
+        loading.out.hash(loading.place.meta(&name), sig);
+        digests += 1;
+    }
+    loading.summary.signatures += digests;
+    if digests == 0 {
+        loading.out.not_run(loading.place.meta(&name), NotRun::OpenIoc);
+        let reason = "the document holds no digest that could be used";
+        let file = loading.place.file;
+        let warning = Diagnostic::at_file(Severity::Warning, &codes::NO_RULES, file, reason);
+        loading.record(*warning);
+    }
+    Ok(())
+}
+
+/// Returns an attribute of the first element that starts like this.
+fn attribute<'a>(text: &'a str, element: &str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(element)?;
+    word(rest.split_once('>')?.0, name)
+}
+
+/// Returns the value of an attribute in a tag.
+fn word<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let mut rest = tag;
+    loop {
+        let (_, behind) = rest.split_once(name)?;
+        rest = behind;
+        let value = behind.trim_start().strip_prefix('=').map(str::trim_start);
+        let Some(value) = value else { continue };
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        return value[1..].split_once(quote).map(|(value, _)| value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Got, check, take};
+
+    #[test]
+    fn certificates() {
+        let sha = "d41d8cd98f00b204e9800998ecf8427ed41d8cd9";
+        for (line, want) in [
+            (format!("A;1;{sha};;d41d;01;1;0;1;0;c"), Got::Taken(1)),
+            (format!("\nA;0;{sha};{sha};d41d;01;1;0;1;x;c;10;300\n"), Got::Taken(1)),
+            (format!("A;1;{sha};;d41d;01;1;0;1;;c;217"), Got::Skipped),
+            (format!("A;2;{sha};;d41d;01;1;0;1;;c"), Got::Refused("HF0409")),
+            (format!("A;1;{};;d41d;01;1;0;1;;c", &sha[2..]), Got::Refused("HF0409")),
+            (format!("A;1;{sha};d4;d41d;01;1;0;1;;c"), Got::Refused("HF0409")),
+            (format!("A;1;{sha};;zz;01;1;0;1;;c"), Got::Refused("HF0409")),
+            (format!("A;1;{sha};;;01;1;0;1;;c"), Got::Refused("HF0409")),
+            (format!("A;1;{sha};;d41d;01;2;0;1;;c"), Got::Refused("HF0409")),
+            (format!("A;1;{sha};;d41d;01;1;0;1;"), Got::Refused("HF0409")),
+        ] {
+            check("x.crb", &line, want);
+        }
+    }
+
+    #[test]
+    fn programs() {
+        check("x.cbc", "", Got::Nothing);
+        check("x.cbc", "ClamBCafh`abc:4096\nName.{A};Engine:1-2;0;x\n", Got::Taken(1));
+        check("x.cbc", "ClamBC", Got::Refused("HF0408"));
+        check("x.cbc", "foo", Got::Refused("HF0408"));
+        check("x.cat", "foo", Got::Taken(1));
+    }
+
+    #[test]
+    fn documents() {
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        let text = format!(
+            "<ioc xmlns=\"x\" id=\"abc-1\"><Context search='FileItem/Md5sum'/>\
+             <Content type=\"md5\">{md5}</Content><Content type='sha1'>{md5}</Content></ioc>"
+        );
+        let kept = take("x.ioc", &text);
+        assert_eq!(kept.names, ["abc-1"]);
+        assert_eq!(kept.hashes[0].2, None);
+        check("x.ioc", "foo", Got::Taken(1));
+    }
+}
