@@ -1,6 +1,6 @@
 //! Unpacking with a bound: reads a decoder to its end, to the sink's cap, or to its first error.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use hf_core::{Child, ChildRole, Reason, Sink, Stop};
 
@@ -11,8 +11,36 @@ pub(crate) enum Ended {
     Whole,
     /// The cap of the sink; there was more.
     Capped,
+    /// The input ended before the stream did.
+    Truncated,
+    /// The decoder needs more memory than it may have.
+    Memory,
     /// An error of the decoder; the text is its message.
     Damaged(String),
+}
+
+impl Ended {
+    /// Returns how a decoder ended that gave this error.
+    pub(crate) fn of_error(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            io::ErrorKind::OutOfMemory => Self::Memory,
+            _ => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl Ended {
+    /// Returns why something is missing; none when nothing is.
+    pub(crate) fn reason(&self, sink: &dyn Sink) -> Option<Reason> {
+        match self {
+            Self::Whole => None,
+            Self::Capped => Some(sink.cap_reason()),
+            Self::Truncated => Some(Reason::Truncated),
+            Self::Memory => Some(Reason::Memory),
+            Self::Damaged(why) => Some(Reason::Damaged(why.clone().into())),
+        }
+    }
 }
 
 /// Bytes unpacked, and how it ended.
@@ -32,31 +60,43 @@ const FIRST_LEN_MAX: u64 = 1 << 20;
 /// # Errors
 /// The scan ends here (the deadline passed while unpacking).
 pub(crate) fn unpack(
-    mut decoder: impl Read,
+    decoder: impl Read,
     claimed_len: u64,
     sink: &mut dyn Sink,
 ) -> Result<Unpacked, Stop> {
-    let cap = sink.child_cap();
-    let first = claimed_len.min(cap).min(FIRST_LEN_MAX);
+    let first = claimed_len.min(sink.child_cap()).min(FIRST_LEN_MAX);
     let mut bytes = Vec::with_capacity(usize::try_from(first).unwrap_or(0));
+    let ended = unpack_into(decoder, &mut bytes, sink)?;
+    Ok(Unpacked { bytes, ended })
+}
+
+/// Appends what a decoder gives until it ends or all the bytes together reach the cap.
+///
+/// # Errors
+/// The scan ends here (the deadline passed while unpacking).
+pub(crate) fn unpack_into(
+    mut decoder: impl Read,
+    bytes: &mut Vec<u8>,
+    sink: &mut dyn Sink,
+) -> Result<Ended, Stop> {
+    let cap = sink.child_cap();
     loop {
         sink.poll()?;
         let had = bytes.len();
         let room = cap.saturating_sub(u64::try_from(had).unwrap_or(u64::MAX));
         if room == 0 {
             let mut probe = [0u8; 1];
-            let ended = match decoder.read(&mut probe) {
+            return Ok(match decoder.read(&mut probe) {
                 Ok(0) => Ended::Whole,
                 Ok(_) => Ended::Capped,
-                Err(error) => Ended::Damaged(error.to_string()),
-            };
-            return Ok(Unpacked { bytes, ended });
+                Err(error) => Ended::of_error(&error),
+            });
         }
         let want = room.min(u64::try_from(CHUNK_LEN).unwrap_or(u64::MAX));
-        match (&mut decoder).take(want).read_to_end(&mut bytes) {
-            Ok(0) => return Ok(Unpacked { bytes, ended: Ended::Whole }),
+        match (&mut decoder).take(want).read_to_end(bytes) {
+            Ok(0) => return Ok(Ended::Whole),
             Ok(_) => {}
-            Err(error) => return Ok(Unpacked { bytes, ended: Ended::Damaged(error.to_string()) }),
+            Err(error) => return Ok(Ended::of_error(&error)),
         }
     }
 }
@@ -87,13 +127,8 @@ pub(crate) fn hand_over(
     role: ChildRole,
     sink: &mut dyn Sink,
 ) -> Result<(), Stop> {
-    match &unpacked.ended {
-        Ended::Whole => {}
-        Ended::Capped => {
-            let reason = sink.cap_reason();
-            sink.unscanned(name, reason);
-        }
-        Ended::Damaged(why) => sink.unscanned(name, Reason::Damaged(why.clone().into())),
+    if let Some(reason) = unpacked.ended.reason(sink) {
+        sink.unscanned(name, reason);
     }
     sink.child(Child { name, data: &unpacked.bytes, role })
 }

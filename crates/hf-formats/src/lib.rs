@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod bounded;
+mod codec;
 mod containers;
 mod documents;
 mod executables;

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hf_core::{Child, ChildRole, FileType, Halt, Reason, ScanOptions, Sink, Stop};
 
-use crate::bounded::Ended;
 use crate::{Format, FormatDoc, Stage};
 use crypt::Decryptor;
 use filters::Filtered;
@@ -424,11 +423,7 @@ fn undo_all(
         let params = params(dict.either("DecodeParms", "DP"), idx);
         match filters::undo(filter, params, &decoded.data, sink)? {
             Filtered::Done(unpacked) => {
-                match unpacked.ended {
-                    Ended::Whole => {}
-                    Ended::Capped => decoded.missing = Some(sink.cap_reason()),
-                    Ended::Damaged(why) => decoded.missing = Some(Reason::Damaged(why.into())),
-                }
+                decoded.missing = unpacked.ended.reason(sink).or(decoded.missing);
                 decoded.data = unpacked.bytes;
             }
             Filtered::Crypt => {}
