@@ -1,5 +1,30 @@
 //! Matching: compile the signature model, prefilter, verify, evaluate.
 
+mod builder;
+mod byte_compare;
+mod evaluate;
 mod hash;
+mod logic;
+mod magic;
+mod matcher;
+mod member;
+mod pattern;
+mod pcre;
+mod place;
+mod rarity;
+mod small;
+mod store;
+mod stored;
+mod traits;
 
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod oracle;
+
+pub use builder::PackBuilder;
 pub use hash::{DigestSet, HITS_MAX, HashHit, HashTables, HashTablesBuilder};
+pub use magic::MagicHit;
+pub use matcher::{MatchHit, Matcher, OpenMatcherError, Scope, Scratch, Subject};
+pub use pcre::check_pcre;
+pub use small::Named;
