@@ -1,0 +1,134 @@
+//! One object on the way down: its bytes, its place, and the facts that are found out at most once.
+
+use std::cell::{Cell, OnceCell};
+
+use hf_core::{Digests, ExeView, Facts, FileType, IconMetrics, Limits};
+use md5::{Digest as _, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+
+/// An object being scanned; the chain of parents lives on the stack.
+#[derive(Debug)]
+pub(crate) struct Layer<'p> {
+    pub(crate) parent: Option<&'p Layer<'p>>,
+    pub(crate) bytes: &'p [u8],
+    pub(crate) node: u32,
+    pub(crate) depth: u32,
+    pub(crate) file_type: FileType,
+    pub(crate) normalised: bool,
+    pub(crate) embedded: bool,
+    pub(crate) trusted: Cell<bool>,
+    ancestors: Vec<FileType>,
+    max_icons: u32,
+    md5: OnceCell<[u8; 16]>,
+    sha1: OnceCell<[u8; 20]>,
+    sha256: OnceCell<[u8; 32]>,
+    exe: OnceCell<Option<ExeView>>,
+    icons: OnceCell<Vec<IconMetrics>>,
+    image_hash: OnceCell<Option<[u8; 8]>>,
+}
+
+impl<'p> Layer<'p> {
+    /// Returns the layer of a file itself.
+    pub(crate) fn top(bytes: &'p [u8], limits: &Limits) -> Self {
+        Self {
+            parent: None,
+            bytes,
+            node: 0,
+            depth: 0,
+            file_type: FileType::BinaryData,
+            normalised: false,
+            embedded: false,
+            trusted: Cell::new(false),
+            ancestors: Vec::new(),
+            max_icons: limits.max_icons,
+            md5: OnceCell::new(),
+            sha1: OnceCell::new(),
+            sha256: OnceCell::new(),
+            exe: OnceCell::new(),
+            icons: OnceCell::new(),
+            image_hash: OnceCell::new(),
+        }
+    }
+
+    /// Returns the layer of something inside `parent`.
+    pub(crate) fn below(parent: &'p Layer<'p>, bytes: &'p [u8], normalised: bool) -> Self {
+        let mut ancestors = parent.ancestors.clone();
+        if !parent.normalised && !normalised {
+            ancestors.push(parent.file_type);
+        }
+        Self {
+            parent: Some(parent),
+            depth: parent.depth.saturating_add(u32::from(!normalised)),
+            normalised,
+            ancestors,
+            max_icons: parent.max_icons,
+            ..Self::top(bytes, &Limits::default())
+        }
+    }
+
+    /// Returns this layer and those around it, innermost first.
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &Layer<'p>> {
+        std::iter::successors(Some(self), |layer| layer.parent)
+    }
+
+    /// Returns the size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the digest whose length is asked for.
+    pub(crate) fn digest(&self, len: usize) -> &[u8] {
+        match len {
+            16 => self.md5.get_or_init(|| Md5::digest(self.bytes).into()),
+            20 => self.sha1.get_or_init(|| Sha1::digest(self.bytes).into()),
+            _ => self.sha256.get_or_init(|| Sha256::digest(self.bytes).into()),
+        }
+    }
+
+    /// Returns all digests.
+    pub(crate) fn digests(&self) -> Digests {
+        let mut digests = Digests { md5: [0; 16], sha1: [0; 20], sha256: [0; 32] };
+        digests.md5.copy_from_slice(self.digest(16));
+        digests.sha1.copy_from_slice(self.digest(20));
+        digests.sha256.copy_from_slice(self.digest(32));
+        digests
+    }
+
+    fn is_executable(&self) -> bool {
+        matches!(self.file_type, FileType::Msexe | FileType::Elf | FileType::Macho)
+    }
+}
+
+impl Facts for Layer<'_> {
+    fn exe(&self) -> Option<&ExeView> {
+        let view = || {
+            self.is_executable()
+                .then(|| hf_formats::exe_view(self.bytes, self.file_type).ok())
+                .flatten()
+        };
+        self.exe.get_or_init(view).as_ref()
+    }
+
+    fn icons(&self) -> &[IconMetrics] {
+        self.icons.get_or_init(Vec::new)
+    }
+
+    fn image_hash(&self) -> Option<[u8; 8]> {
+        *self.image_hash.get_or_init(|| {
+            let image = matches!(
+                self.file_type,
+                FileType::Graphics
+                    | FileType::Gif
+                    | FileType::Png
+                    | FileType::Jpeg
+                    | FileType::Tiff
+            );
+            image.then(|| hf_formats::image_hash(self.bytes, self.file_type).ok()).flatten()
+        })
+    }
+
+    fn ancestors(&self) -> &[FileType] {
+        &self.ancestors
+    }
+}
