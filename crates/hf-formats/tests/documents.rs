@@ -14,6 +14,7 @@ fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut all = ole2_fixtures();
     all.extend(pdf_fixtures());
     all.extend(rtf_fixtures());
+    all.extend(excel_fixtures());
     all.sort();
     all
 }
@@ -114,6 +115,60 @@ fn pdf_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "unclosed",
             b"%PDF-1.7\n1 0 obj << /A [ (( \n2 0 obj << /Length 3 stream\nabc".to_vec(),
         ),
+    ]
+}
+
+fn record(kind: u16, data: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(data.len()).expect("a record is small");
+    [&kind.to_le_bytes(), &len.to_le_bytes(), data].concat()
+}
+
+/// A workbook with one macro sheet; the formulas go to cells of the first column.
+fn workbook(file_pass: &[u8], formulas: &[&[u8]]) -> Vec<u8> {
+    const BOF: [u8; 16] = [0, 6, 5, 0, 0xaa, 0x1f, 0xcd, 7, 0xc1, 0, 1, 0, 6, 4, 0, 0];
+    let mut sheet_bof = BOF;
+    sheet_bof[2] = 0x40;
+    let mut globals = record(0x0809, &BOF);
+    if !file_pass.is_empty() {
+        globals.extend(record(0x2f, file_pass));
+    }
+    let mut name = vec![0x20, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    name.resize(16, 0);
+    globals.extend(record(0x18, &name));
+    let sheet_off = u32::try_from(globals.len() + 4 + 8 + 6 + 4).expect("small");
+    let bound = [&sheet_off.to_le_bytes()[..], &[2, 1, 6, 0], b"Macro1"].concat();
+    globals.extend(record(0x85, &bound));
+    globals.extend(record(0x0a, b""));
+    globals.extend(record(0x0809, &sheet_bof));
+    for (row, formula) in (0u16..).zip(formulas) {
+        let mut cell = [&row.to_le_bytes()[..], &[0; 18]].concat();
+        cell.extend_from_slice(&u16::try_from(formula.len()).expect("small").to_le_bytes());
+        cell.extend_from_slice(formula);
+        globals.extend(record(0x06, &cell));
+    }
+    globals.extend(record(0x0a, b""));
+    // Streams below the cutoff are fine, but real workbooks are longer.
+    globals.resize(globals.len().max(4200), 0);
+    globals
+}
+
+fn excel_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let formulas: [&[u8]; 3] = [
+        b"\x17\x08\0calc.exe\x42\x01\x6e\0",
+        b"\x1e\x41\0\x41\x6f\0\x1e\x42\0\x41\x6f\0\x08",
+        b"\x42\0\x36\0",
+    ];
+    let macros = CfbBuilder::new().stream("Workbook", &workbook(b"", &formulas));
+    let locked = CfbBuilder::new().stream(
+        "Workbook",
+        &workbook(&[[1, 0, 1, 0, 1, 0].as_slice(), &[0x5a; 48]].concat(), &formulas),
+    );
+    let word = CfbBuilder::new()
+        .stream("WordDocument", &[0xec, 0xa5, 0xc1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    vec![
+        ("ole2", "xlm", macros.build()),
+        ("ole2", "excel-locked", locked.build()),
+        ("ole2", "word-locked", word.build()),
     ]
 }
 

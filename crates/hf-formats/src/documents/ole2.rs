@@ -1,25 +1,32 @@
 //! OLE2 compound files: Word, Excel and PowerPoint before 2007, `vbaProject.bin`, MSI, MSG, Hancom 5.
 //!
 //! Yields: every stream, named by its path; the files inside `\x01Ole10Native` and PowerPoint streams;
-//! inflated Hancom sections; the source of VBA modules.
+//! inflated Hancom sections; the source of VBA modules; formulas of Excel 4.0 macro sheets; encrypted
+//! packages and workbooks, when the default password or a given one opens them.
 //! Leaves out: sectors that no stream refers to (the object itself is matched as a whole; their number is
 //! a fact), the tables of installer databases.
 //! Limits: 100,000 directory entries; all streams together are read at most 16 times the object's size.
 //! Hostile input: loops end, broken chains give what came before, orphans are handed over, a lost
 //! directory is looked for; without any the object's sectors are handed over as one child.
-//! Sources: [1] MS-CFB; [2] MS-OVBA; [3] MS-OLEDS; [4] MS-PPT; [5] MS-OLEPS.
+//! Sources: [1] MS-CFB; [2] MS-OVBA; [3] MS-OLEDS; [4] MS-PPT; [5] MS-OLEPS; [6] MS-OFFCRYPTO;
+//! [7] MS-XLS; [8] MS-DOC §2.5.1 (FibBase).
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, ScanOptions, Sink, Stop};
 
+use super::le::{u16_at, u32_at};
 use crate::{Format, FormatDoc, Stage};
 use cfb::Cfb;
+use offcrypto::StreamKey;
 
+mod biff;
 mod cfb;
 mod embedded;
 mod names;
+mod offcrypto;
 mod ovba;
 mod summary;
 mod vba;
+mod xlm;
 
 /// Opens OLE2 objects.
 pub(crate) static FORMAT: Format = Format {
@@ -30,10 +37,11 @@ pub(crate) static FORMAT: Format = Format {
     extract,
     doc: FormatDoc {
         recognised_by: "`D0CF11E0A1B11AE1` at the start",
-        yields: "every stream; packaged files; PowerPoint's objects; Hancom sections; VBA source",
+        yields: "every stream; packaged files; PowerPoint's objects; Hancom sections; source of \
+                 macros; packages and workbooks that the default password opens",
         leaves_out: "sectors outside of streams; tables of installer databases; p-code",
         limits: "100,000 directory entries; 16 times the object's size is read in all",
-        sources: "MS-CFB, MS-OVBA, MS-OLEDS, MS-PPT, MS-OLEPS",
+        sources: "MS-CFB, MS-OVBA, MS-OLEDS, MS-PPT, MS-OLEPS, MS-OFFCRYPTO, MS-XLS, MS-DOC",
     },
 };
 
@@ -79,6 +87,10 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     for (position, idx) in streams.into_iter().enumerate() {
         document.stream(&mut cfb, idx, position, sink)?;
     }
+    document.package(&mut cfb, sink)?;
+    if document.locked && sink.options().alert_encrypted_doc {
+        sink.heuristic("Heuristics.Encrypted.OLE2")?;
+    }
     let found = vba::extract(&mut cfb, &document.suspects, sink)?;
     if found {
         sink.fact("ole2.macros", "VBA");
@@ -112,6 +124,10 @@ fn without_directory(object: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
 struct Document {
     suspects: Vec<vba::Suspect>,
     hwp_compressed: bool,
+    encryption_info: Option<usize>,
+    encrypted_package: Option<usize>,
+    /// Something is encrypted and no password fitted.
+    locked: bool,
 }
 
 impl Document {
@@ -149,6 +165,11 @@ impl Document {
         let data = stream.bytes.as_slice();
         sink.child(Child { name: path.as_bytes(), data, role: ChildRole::Member })?;
         self.suspects.extend(vba::suspect(idx, data));
+        match leaf.as_str() {
+            "EncryptionInfo" => self.encryption_info = Some(idx),
+            "EncryptedPackage" => self.encrypted_package = Some(idx),
+            _ => {}
+        }
         self.inside(&leaf, &path, data, sink)
     }
 
@@ -167,15 +188,97 @@ impl Document {
             "contents" => embedded::length_and_zlib(path, data, sink),
             "fileheader" => {
                 self.hwp_compressed = embedded::hwp_compressed(data);
-                if embedded::hwp_encrypted(data) {
-                    sink.unscanned(path.as_bytes(), Reason::Encrypted);
-                }
+                self.lock_if(embedded::hwp_encrypted(data), path, sink);
                 Ok(())
             }
+            // [8]: `fEncrypted`.
+            "worddocument" => {
+                let flags = u16_at(data, 10).unwrap_or(0);
+                let word = u16_at(data, 0).is_some_and(|magic| [0xa5ec, 0xa5dc].contains(&magic));
+                self.lock_if(word && flags & 0x0100 != 0, path, sink);
+                Ok(())
+            }
+            // [4] §2.3.2: `headerToken` of encrypted documents.
+            "current user" => {
+                self.lock_if(u32_at(data, 12) == Some(0xf3d1_c4df), path, sink);
+                Ok(())
+            }
+            "workbook" | "book" => self.workbook(path, data, sink),
             _ if self.hwp_compressed => embedded::hwp_section(path, data, sink),
             _ => Ok(()),
         }
     }
+}
+
+impl Document {
+    fn lock_if(&mut self, encrypted: bool, path: &str, sink: &mut dyn Sink) {
+        if encrypted {
+            self.locked = true;
+            sink.unscanned(path.as_bytes(), Reason::Encrypted);
+        }
+    }
+
+    fn workbook(&mut self, path: &str, data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+        let Some(record) = biff::file_pass(data) else { return macro_sheets(path, data, sink) };
+        let Some(key) = StreamKey::find(record, &passwords(sink)) else {
+            self.lock_if(true, path, sink);
+            return Ok(());
+        };
+        sink.poll()?;
+        let plain = biff::decrypt(data, &key);
+        let name = format!("{path}/decrypted");
+        sink.child(Child { name: name.as_bytes(), data: &plain, role: ChildRole::Member })?;
+        macro_sheets(path, &plain, sink)
+    }
+
+    /// Opens the encrypted form of an Office Open XML document.
+    fn package(&mut self, cfb: &mut Cfb<'_>, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let Some(package) = self.encrypted_package else { return Ok(()) };
+        let data = cfb.read(package, sink.child_cap(), sink)?.bytes;
+        let info = match self.encryption_info {
+            Some(info) => cfb.read(info, sink.child_cap(), sink)?.bytes,
+            None => Vec::new(),
+        };
+        let passwords = passwords(sink);
+        match offcrypto::open_package(&info, &data, &passwords, sink)? {
+            Some(plain) => sink.child(Child {
+                name: b"EncryptedPackage/decrypted",
+                data: &plain,
+                role: ChildRole::Member,
+            }),
+            None => {
+                self.lock_if(true, "EncryptedPackage", sink);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The default password first: a document that it opens, opens without asking.
+fn passwords(sink: &dyn Sink) -> Vec<Vec<u8>> {
+    let mut passwords = vec![offcrypto::DEFAULT_PASSWORD.to_vec()];
+    passwords.extend(sink.passwords(FileType::Msole2));
+    passwords
+}
+
+fn macro_sheets(path: &str, data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let found = biff::macro_sheets(data);
+    if found.names.is_empty() {
+        return Ok(());
+    }
+    sink.fact("ole2.macros", "XLM");
+    for name in &found.names {
+        sink.fact("ole2.macro_sheet", name);
+    }
+    if sink.options().alert_macros {
+        sink.heuristic("Heuristics.OLE2.ContainsMacros.XLM")?;
+    }
+    if found.text.is_empty() {
+        return Ok(());
+    }
+    let (name, data) = (format!("{path}/xlm_macros"), found.text.as_bytes());
+    let role = ChildRole::Typed(FileType::TextAscii);
+    sink.child(Child { name: name.as_bytes(), data, role })
 }
 
 fn native(path: &str, data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
