@@ -330,10 +330,9 @@ impl Loading<'_> {
 /// Returns a signature's name, cut before ` (Clam)`.
 pub(crate) fn name_of<'a>(field: Text<'a>) -> Result<Cow<'a, str>, Fault> {
     let bytes = field.bytes();
-    let end = if bytes.contains(&b'(') {
-        bytes.windows(CLAM.len()).position(|w| w == CLAM).unwrap_or(bytes.len())
-    } else {
-        bytes.len()
+    let end = match memchr::memchr(b'(', bytes) {
+        None => bytes.len(),
+        Some(_) => bytes.windows(CLAM.len()).position(|w| w == CLAM).unwrap_or(bytes.len()),
     };
     if end == 0 {
         return Err(field.fault(&codes::NAME, "the signature has no name"));
@@ -370,7 +369,7 @@ fn lines_of(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         if rest.is_empty() {
             return None;
         }
-        let (line, behind) = match rest.iter().position(|b| *b == b'\n') {
+        let (line, behind) = match memchr::memchr(b'\n', rest) {
             Some(idx) => (&rest[..idx], &rest[idx + 1..]),
             None => (rest, &[][..]),
         };

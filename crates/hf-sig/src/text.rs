@@ -58,7 +58,7 @@ impl<'a> Text<'a> {
 
     /// Returns the position of a byte.
     pub(crate) fn find(self, byte: u8) -> Option<usize> {
-        self.bytes.iter().position(|b| *b == byte)
+        memchr::memchr(byte, self.bytes)
     }
 
     /// Returns what stands in front of and behind the first `byte`.
@@ -159,13 +159,24 @@ fn hex_pair(pair: &[u8]) -> Option<u8> {
 
 /// Returns the value of a hexadecimal digit.
 pub(crate) fn hex_digit(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'0'..=b'9' => byte - b'0',
-        b'a'..=b'f' => byte - b'a' + 10,
-        b'A'..=b'F' => byte - b'A' + 10,
-        _ => return None,
-    })
+    let value = HEX_VALUES[usize::from(byte)];
+    (value != NO_DIGIT).then_some(value)
 }
+
+/// What stands in [`HEX_VALUES`] for other characters; has bits that no digit has.
+pub(crate) const NO_DIGIT: u8 = 0xff;
+
+/// Values of hexadecimal digits by character.
+pub(crate) static HEX_VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[b"0123456789abcdef"[digit as usize] as usize] = digit;
+        values[b"0123456789ABCDEF"[digit as usize] as usize] = digit;
+        digit += 1;
+    }
+    values
+};
 
 /// Reads a number as C's `atoi` does: spaces, a sign, digits, and anything behind.
 pub(crate) fn atoi(bytes: &[u8]) -> i64 {

@@ -12,7 +12,7 @@ use super::Lines;
 use crate::{
     diagnostic::{Fault, codes},
     load::{Loading, Outcome, name_of},
-    text::{Text, atoi, hex_digit},
+    text::{HEX_VALUES, NO_DIGIT, Text, atoi, hex_digit},
 };
 
 pub(super) const OBJECTS: Lines = Lines::new(object);
@@ -69,14 +69,10 @@ fn split(line: Text<'_>) -> Result<([Text<'_>; FIELDS_MAX], usize), Fault> {
     let mut fields = [line.from(line.len()); FIELDS_MAX];
     let mut count = 0;
     let mut start = 0;
-    for (idx, byte) in line.bytes().iter().enumerate() {
-        if *byte != b':' {
-            continue;
-        }
+    for idx in memchr::memchr_iter(b':', line.bytes()) {
         if count + 1 == FIELDS_MAX {
-            return Err(line
-                .from(idx)
-                .fault(&codes::FIELDS, "a digest signature has at most 5 fields"));
+            let reason = "a digest signature has at most 5 fields";
+            return Err(line.from(idx).fault(&codes::FIELDS, reason));
         }
         fields[count] = line.cut(start..idx);
         count += 1;
@@ -117,13 +113,17 @@ fn read_digest(field: Text<'_>, buffer: &mut [u8; 32]) -> Result<usize, Fault> {
             format!("a digest has 32, 40 or 64 hexadecimal digits, here are {}", text.len());
         return Err(field.fault(&codes::DIGEST, reason));
     }
-    for (idx, (pair, byte)) in text.chunks_exact(2).zip(buffer.iter_mut()).enumerate() {
-        let (Some(high), Some(low)) = (hex_digit(pair[0]), hex_digit(pair[1])) else {
-            let place = field.cut(idx * 2..idx * 2 + 2);
-            let reason = format!("`{}` is not a hexadecimal byte", place.lossy());
-            return Err(place.fault(&codes::DIGEST, reason));
-        };
+    let mut seen = 0;
+    for (pair, byte) in text.chunks_exact(2).zip(buffer.iter_mut()) {
+        let (high, low) = (HEX_VALUES[usize::from(pair[0])], HEX_VALUES[usize::from(pair[1])]);
+        seen |= high | low;
         *byte = high << 4 | low;
+    }
+    if seen == NO_DIGIT {
+        let idx = text.iter().position(|b| hex_digit(*b).is_none()).unwrap_or(0);
+        let place = field.cut(idx..idx + 1);
+        let reason = format!("`{}` is not a hexadecimal digit", place.lossy());
+        return Err(place.fault(&codes::DIGEST, reason));
     }
     Ok(text.len() / 2)
 }

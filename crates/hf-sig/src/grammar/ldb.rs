@@ -168,10 +168,7 @@ fn body(text: Text<'_>, target: Target, notes: &mut Vec<Fault>) -> Result<Sub, F
         [place, pattern] => (Some(place), pattern, None, None),
         [pattern, between, letters] => (None, pattern, Some(between), Some(letters)),
         [place, pattern, between, letters] => (Some(place), pattern, Some(between), Some(letters)),
-        _ => {
-            let reason = format!("the sub-signature has {} parts between colons", fields.len());
-            return Err(text.fault(&codes::FIELDS, reason));
-        }
+        _ => return crowded(fields[0], &fields[1..], notes),
     };
     if let Some(between) = between
         && !between.is_empty()
@@ -182,6 +179,20 @@ fn body(text: Text<'_>, target: Target, notes: &mut Vec<Fault>) -> Result<Sub, F
     let modifiers = letters.map_or(Ok(Modifiers::default()), read_modifiers)?;
     let offset = place.map_or(Ok(Offset::ANY), |place| offset::parse(place, target))?;
     Ok(Sub::Body { offset, forms: hexsig::forms(pattern, modifiers)? })
+}
+
+/// A pattern with more colons than its forms have, as in `6162::i*6364::i`; published databases hold some.
+///
+/// Off-spec: what is looked for is the text in front of the first colon, under the modifiers right behind it. In
+/// clamscan it is that text too, under modifiers that do not depend on what is written.
+fn crowded(pattern: Text<'_>, behind: &[Text<'_>], notes: &mut Vec<Fault>) -> Result<Sub, Fault> {
+    let letters = behind.get(1).copied().unwrap_or(pattern.from(pattern.len()));
+    let valid = letters.bytes().iter().take_while(|b| b"iwfa".contains(b)).count();
+    let modifiers = read_modifiers(letters.cut(0..valid))?;
+    let rest = letters.from(valid);
+    let reason = "nothing behind the first modifiers has a meaning";
+    notes.push(rest.fault(&codes::IGNORED_TEXT, reason));
+    Ok(Sub::Body { offset: Offset::ANY, forms: hexsig::forms(pattern, modifiers)? })
 }
 
 fn read_modifiers(text: Text<'_>) -> Result<Modifiers, Fault> {
@@ -247,7 +258,8 @@ mod tests {
         subs("de::w", Got::Taken(1));
         subs("dead::x", Got::Refused("HF0309"));
         subs("dead:i", Got::Refused("HF0211"));
-        subs("*:dead::i:x", Got::Refused("HF0101"));
+        subs("*:dead::i:x", Got::Refused("HF0203"));
+        subs("dead::i*beef::i", Got::Taken(1));
         subs("::i", Got::Refused("HF0203"));
         subs("EP+0:dead", Got::Refused("HF0212"));
         subs("dead;${0-5}31$", Got::Taken(1));
