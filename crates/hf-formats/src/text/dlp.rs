@@ -190,7 +190,7 @@ mod tests {
                 _ => recorder.options.structured_cc_count = *value,
             }
         }
-        recorder.run(&crate::text::FORMATS[0], text.as_bytes()).expect("text is never broken");
+        recorder.run(&crate::text::plain::FORMAT, text.as_bytes()).expect("text is never broken");
         let got: Vec<&str> = recorder
             .events
             .iter()

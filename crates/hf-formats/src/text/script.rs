@@ -1,0 +1,81 @@
+//! Scripts of a page in the form that signatures for scripts are written for: tokens without superfluous space,
+//! literals joined, declared names numbered, packers undone; all in lower case.
+//!
+//! Promises: bounded work and output whatever the script: at most [`TOKENS_MAX`] tokens are looked at together, what
+//! decoders add is bounded for the whole page, and nesting too.
+//! Leaves out: regular-expression literals and templates, which ClamAV does not know either.
+//! Off-spec: what follows an undone `eval` and what is unfinished at the end of a script is kept (ClamAV loses it).
+//! Sources: `sigtool --html-normalise` of ClamAV 1.4.6 as an oracle; ECMA-262 3rd edition §7 for tokens.
+
+mod encoder;
+mod names;
+mod reduce;
+mod token;
+
+pub(super) use encoder::decode as decode_encoded;
+
+use reduce::Budget;
+use token::{Lexer, Token};
+
+/// A script of a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// Its text, line ends as spaces.
+    pub(super) text: &'a [u8],
+    /// Encoded with Microsoft's Script Encoder.
+    pub(super) encoded: bool,
+}
+
+/// Tokens that are looked at together; names and literals are not joined across.
+const TOKENS_MAX: usize = 1 << 20;
+
+/// Normalises scripts into one copy.
+pub(super) fn normalise(scripts: &[Source<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut budget = Budget::default();
+    for script in scripts {
+        if !out.is_empty() {
+            out.push(b'\n');
+        }
+        out.extend_from_slice(b"<script>");
+        if script.encoded || memchr::memmem::find(script.text, b"#@~^").is_some() {
+            one(&decode_encoded(script.text), &mut budget, &mut out);
+        } else {
+            one(script.text, &mut budget, &mut out);
+        }
+        out.extend_from_slice(b"</script>");
+    }
+    out
+}
+
+fn one(text: &[u8], budget: &mut Budget, out: &mut Vec<u8>) {
+    let mut lexer = Lexer::new(text);
+    let mut numbers = names::Numbers::default();
+    let start = out.len();
+    loop {
+        let (mut tokens, more) = reduce::read(&mut lexer, TOKENS_MAX, budget);
+        names::number(&mut tokens, &mut numbers);
+        for token in &tokens {
+            write(token, start, out);
+        }
+        if !more {
+            return;
+        }
+    }
+}
+
+/// Writes a token, with a space where two words would run together.
+fn write(token: &Token, start: usize, out: &mut Vec<u8>) {
+    let text = token.text();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
+    if out.len() > start && out.last().is_some_and(is_word) && text.first().is_some_and(is_word) {
+        out.push(b' ');
+    }
+    out.extend(text.iter().map(|byte| match byte {
+        0x09..=0x0d => b' ',
+        _ => byte.to_ascii_lowercase(),
+    }));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! Reads tokens and undoes what hides text in them: joined literals, `unescape`, `eval` of a literal, and packers.
+//!
+//! Promises: each reduction makes the list shorter or spends from a budget shared by the whole page.
+//! Leaves out: everything that would have to be run.
+//! Sources: sigtool 1.4.6 as an oracle; Dean Edwards' packer and Script Asylum's `dF`, from their published source.
+
+use super::token::{Lexer, Token, hex, push_code};
+
+/// What decoders may still add to the scripts of a page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    bytes_left: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes_left: 16 << 20 }
+    }
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
+/// Nesting of decoders.
+const DEPTH_MAX: u32 = 16;
+
+/// Reads at most so many tokens; true when there are more.
+pub(super) fn read(lexer: &mut Lexer<'_>, max: usize, budget: &mut Budget) -> (Vec<Token>, bool) {
+    let mut list = List { tokens: Vec::new(), budget, depth: 0 };
+    for _ in 0..max {
+        let Some(token) = lexer.next() else { return (list.tokens, false) };
+        list.push(token);
+    }
+    (list.tokens, true)
+}
+
+struct List<'b> {
+    tokens: Vec<Token>,
+    budget: &'b mut Budget,
+    depth: u32,
+}
+
+impl List<'_> {
+    fn push(&mut self, token: Token) {
+        if let Token::Text { bytes, joins: true } = &token
+            && let [.., Token::Text { bytes: before, joins: true }, Token::Sign(b'+')] =
+                self.tokens.as_mut_slice()
+        {
+            before.extend_from_slice(bytes);
+            self.tokens.pop();
+            return;
+        }
+        let closes = token.is_sign(b')');
+        self.tokens.push(token);
+        if closes {
+            self.reduce();
+        }
+    }
+
+    /// Looks at the end of the list behind a `)`.
+    fn reduce(&mut self) {
+        let len = self.tokens.len();
+        let tail = self.tokens.get(len.saturating_sub(4)..).unwrap_or_default();
+        if let [Token::Name(name), Token::Sign(b'('), Token::Text { bytes, .. }, _] = tail {
+            let kind = match name.as_slice() {
+                b"unescape" => Call::Unescape,
+                b"eval" => Call::Eval,
+                b"dF" => Call::Shift,
+                _ => return,
+            };
+            let is_member = len
+                .checked_sub(5)
+                .and_then(|at| self.tokens.get(at))
+                .is_some_and(|token| token.is_sign(b'.'));
+            if is_member || self.budget.spend(bytes.len()).is_none() {
+                return;
+            }
+            let bytes = bytes.clone();
+            self.call(kind, &bytes, len);
+        } else if let Some((from, text)) = self.packed() {
+            self.tokens.truncate(from);
+            self.splice(&text);
+            self.tokens.push(Token::Sign(b')'));
+        }
+    }
+
+    fn call(&mut self, kind: Call, bytes: &[u8], len: usize) {
+        match kind {
+            Call::Unescape => {
+                self.tokens.truncate(len.saturating_sub(4));
+                self.tokens.push(Token::Text { bytes: unescape(bytes), joins: false });
+            }
+            Call::Eval => {
+                if self.depth < DEPTH_MAX {
+                    self.tokens.truncate(len.saturating_sub(4));
+                    self.splice(bytes);
+                }
+            }
+            Call::Shift => {
+                if self.depth < DEPTH_MAX
+                    && let Some(text) = shifted(bytes)
+                {
+                    self.tokens.truncate(len.saturating_sub(4));
+                    for sign in [b'<', b'/'] {
+                        self.tokens.push(Token::Sign(sign));
+                    }
+                    self.tokens.push(Token::Name(b"script".to_vec()));
+                    self.tokens.push(Token::Sign(b'>'));
+                    self.splice(&text);
+                }
+            }
+        }
+    }
+
+    /// Adds the tokens of a decoded text.
+    fn splice(&mut self, text: &[u8]) {
+        let mut inner = List { tokens: Vec::new(), budget: &mut *self.budget, depth: self.depth };
+        inner.depth = inner.depth.saturating_add(1);
+        let mut lexer = Lexer::new(text);
+        while let Some(token) = lexer.next() {
+            inner.push(token);
+        }
+        let mut tokens = inner.tokens;
+        self.tokens.append(&mut tokens);
+    }
+
+    /// Returns the unpacked text when the list ends with the arguments of Dean Edwards' packer, and where they begin:
+    /// `function(p,a,c,k,e,r){…}('…',62,4,'…|…'.split('|'),0,{})`.
+    fn packed(&mut self) -> Option<(usize, Vec<u8>)> {
+        if self.depth >= DEPTH_MAX {
+            return None;
+        }
+        let from = self.tokens.len().checked_sub(PACKED_LEN)?;
+        let tail = self.tokens.get(from..)?;
+        let [
+            Token::Sign(b'}'),
+            Token::Sign(b'('),
+            Token::Text { bytes: packed, .. },
+            Token::Sign(b','),
+            Token::Number(radix),
+            Token::Sign(b','),
+            Token::Number(_),
+            Token::Sign(b','),
+            Token::Text { bytes: words, .. },
+            Token::Sign(b'.'),
+            split,
+            Token::Sign(b'('),
+            Token::Text { bytes: bar, .. },
+            Token::Sign(b')'),
+            Token::Sign(b','),
+            Token::Number(_),
+            Token::Sign(b','),
+            Token::Sign(b'{'),
+            Token::Sign(b'}'),
+            Token::Sign(b')'),
+        ] = tail
+        else {
+            return None;
+        };
+        if !split.is_name(b"split") || bar != b"|" || !self.has_packer(from) {
+            return None;
+        }
+        let radix = radix.parse().ok()?;
+        let text = unpack(packed, radix, words, self.budget.bytes_left);
+        self.budget.spend(text.len())?;
+        Some((from.checked_add(2)?, text))
+    }
+
+    /// True when a function with the packer's parameters stands before.
+    fn has_packer(&self, from: usize) -> bool {
+        let start = from.saturating_sub(PACKER_LEN_MAX);
+        let body = self.tokens.get(start..from).unwrap_or_default();
+        body.windows(12).any(|window| {
+            window.first().is_some_and(|token| token.is_name(b"function"))
+                && window
+                    .iter()
+                    .skip(2)
+                    .step_by(2)
+                    .zip([b"p", b"a", b"c", b"k", b"e"])
+                    .all(|(token, name)| token.is_name(name))
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Unescape,
+    Eval,
+    Shift,
+}
+
+const PACKED_LEN: usize = 20;
+const PACKER_LEN_MAX: usize = 512;
+
+/// Decodes `%41` and `%u0041`.
+pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, behind)) = rest.split_first() {
+        let wide = hex(behind.get(1..5).filter(|_| behind.first() == Some(&b'u')));
+        let code = hex(behind.get(..2));
+        match (first, wide, code) {
+            (b'%', Some(code), _) => {
+                push_code(&mut out, code, false);
+                rest = behind.get(5..).unwrap_or_default();
+            }
+            (b'%', _, Some(code)) => {
+                push_code(&mut out, code, true);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    out
+}
+
+/// Script Asylum: every character moved up by the number in the last one.
+fn shifted(text: &[u8]) -> Option<Vec<u8>> {
+    let (last, front) = text.split_last()?;
+    let shift = last.wrapping_sub(b'0');
+    let moved: Vec<u8> = unescape(front).iter().map(|byte| byte.wrapping_sub(shift)).collect();
+    Some(unescape(&moved))
+}
+
+/// Replaces each word of the packed text, read as a number, by the word of that index.
+fn unpack(packed: &[u8], radix: u32, words: &[u8], max: usize) -> Vec<u8> {
+    let words: Vec<&[u8]> = words.split(|byte| *byte == b'|').collect();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let mut out = Vec::new();
+    let mut rest = packed;
+    while !rest.is_empty() && out.len() < max {
+        let len = rest.iter().position(|byte| !is_word(byte)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        let known = index(word, radix).and_then(|at| words.get(at)).filter(|word| !word.is_empty());
+        out.extend_from_slice(known.copied().unwrap_or(word));
+        let signs = behind.iter().position(is_word).unwrap_or(behind.len());
+        let (signs, behind) = behind.split_at_checked(signs).unwrap_or((behind, &[]));
+        out.extend_from_slice(signs);
+        rest = behind;
+    }
+    out.truncate(max);
+    out
+}
+
+/// A number of base up to 62: digits, then small, then capital letters.
+fn index(word: &[u8], radix: u32) -> Option<usize> {
+    if word.is_empty() || word.len() > 6 {
+        return None;
+    }
+    let value = word.iter().try_fold(0_u32, |value, byte| {
+        let digit = match byte {
+            b'0'..=b'9' => u32::from(byte.wrapping_sub(b'0')),
+            b'a'..=b'z' => u32::from(byte.wrapping_sub(b'a')).saturating_add(10),
+            b'A'..=b'Z' => u32::from(byte.wrapping_sub(b'A')).saturating_add(36),
+            _ => return None,
+        };
+        (digit < radix).then_some(())?;
+        value.checked_mul(radix)?.checked_add(digit)
+    })?;
+    usize::try_from(value).ok()
+}
