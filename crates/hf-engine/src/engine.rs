@@ -57,7 +57,8 @@ impl Engine {
             apply(&mut options.dconf, config.sig);
         }
         let (rules, warnings) = if options.yara { compile_rules(&matcher) } else { (None, vec![]) };
-        let magics: Vec<MagicSig> = matcher.magics().iter().map(|named| named.sig.clone()).collect();
+        let magics: Vec<MagicSig> =
+            matcher.magics().iter().map(|named| named.sig.clone()).collect();
         let newest_first = matcher.passwords().iter().rev();
         let passwords = newest_first.map(|named| named.sig.clone()).collect();
         let parts = Parts {

@@ -75,8 +75,7 @@ impl Scan<'_> {
             return Ok(None);
         }
         let kind = layer.file_type;
-        let subject =
-            Subject::new(layer.bytes, plan.target, kind, layer, options, &engine.limits);
+        let subject = Subject::new(layer.bytes, plan.target, kind, layer, options, &engine.limits);
         let mut found: Vec<MatchHit> = Vec::new();
         let mut on_hit = |hit: MatchHit| {
             if hit.handler.is_none() && !wanted(&hit.name, hit.pua, options) {

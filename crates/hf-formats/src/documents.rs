@@ -1,13 +1,27 @@
-//! Documents: OLE2, PDF, OOXML.
+//! Documents: OLE2, PDF, RTF, OneNote, Flash, and XML that carries binary parts.
 
 use crate::Format;
 
+mod base64_parts;
 mod cipher;
 mod le;
+mod msxml;
 mod ole1;
 mod ole2;
+mod onenote;
 mod pdf;
 mod rtf;
+mod swf;
+mod xdp;
 
 /// The formats of this group.
-pub(crate) static FORMATS: &[Format] = &[ole2::FORMAT, ole2::HWP_FORMAT, pdf::FORMAT, rtf::FORMAT];
+pub(crate) static FORMATS: &[Format] = &[
+    ole2::FORMAT,
+    ole2::HWP_FORMAT,
+    pdf::FORMAT,
+    rtf::FORMAT,
+    swf::FORMAT,
+    onenote::FORMAT,
+    xdp::FORMAT,
+    msxml::FORMAT,
+];

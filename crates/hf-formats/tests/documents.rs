@@ -15,6 +15,7 @@ fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     all.extend(pdf_fixtures());
     all.extend(rtf_fixtures());
     all.extend(excel_fixtures());
+    all.extend(small_fixtures());
     all.sort();
     all
 }
@@ -116,6 +117,57 @@ fn pdf_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             b"%PDF-1.7\n1 0 obj << /A [ (( \n2 0 obj << /Length 3 stream\nabc".to_vec(),
         ),
     ]
+}
+
+fn small_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    // "film film film film" as xz-utils packs it, without the length in front.
+    const LZMA: &str = "5d0000800000331a49d773b7bcb32797fffff44e8000";
+    let flash = |magic: &[u8], body: &[u8]| [magic, &[10, 27, 0, 0, 0], body].concat();
+    let store = |len: u64, data: &[u8]| {
+        let head = bytes_of_hex("e716e3bd65261145a4c48d4d0b7a9eac");
+        [&head[..], &len.to_le_bytes(), &[0; 12], data].concat()
+    };
+    let mut section = bytes_of_hex("e4525c7b8cd8a74daeb15378d02996d3");
+    section.extend(store(8, b"a script"));
+    section.extend(store(1 << 40, b"cut"));
+    let mut mime =
+        b"ActiveMime\0\0\x01\xf0\x04\0\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x04\0".to_vec();
+    mime.resize(50, 0);
+    mime.extend(zlib_stored(b"compound file"));
+    let word = format!(
+        "<?xml version=\"1.0\"?><w:wordDocument><w:binData w:name=\"editdata.mso\">{}</w:binData></w:wordDocument>",
+        base64(&mime)
+    );
+    let hancom = "<HWPML><BINDATA Compress=\"true\" Id=\"1\">S8xVyEhNTEktAgA=</BINDATA></HWPML>";
+    let package = format!(
+        "<xdp:xdp><pdf><document><chunk>\n{}\n</chunk></document></pdf></xdp:xdp>",
+        base64(b"%PDF-1.7 and so on")
+    );
+    vec![
+        ("swf", "zlib", flash(b"CWS", &zlib_stored(b"film"))),
+        ("swf", "zlib-cut", flash(b"CWS", &zlib_stored(b"film")[..9])),
+        ("swf", "lzma", flash(b"ZWS", &[&[20, 0, 0, 0][..], &bytes_of_hex(LZMA)].concat())),
+        ("swf", "plain", flash(b"FWS", b"film")),
+        ("onenote", "files", section),
+        ("xdp", "chunk", package.into_bytes()),
+        ("msxml", "word", word.into_bytes()),
+        ("msxml", "hancom", hancom.as_bytes().to_vec()),
+    ]
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let mut word = [0u8; 4];
+        word[1..=three.len()].copy_from_slice(three);
+        let bits = u32::from_be_bytes(word);
+        for idx in 0..4 {
+            let digit = usize::try_from(bits >> (18 - 6 * idx) & 63).expect("six bits");
+            text.push(if idx <= three.len() { char::from(ALPHABET[digit]) } else { '=' });
+        }
+    }
+    text
 }
 
 fn record(kind: u16, data: &[u8]) -> Vec<u8> {

@@ -28,7 +28,6 @@ impl<R: BufRead> Inflate<R> {
     }
 
     /// Returns a reader of deflate with zlib's header; a wrong Adler-32 is an error behind the last byte.
-    #[expect(dead_code, reason = "zip members are raw; documents and images have zlib headers")]
     pub(crate) fn zlib(source: R) -> Self {
         Self { source, state: Decompress::new(true), ended: None }
     }

@@ -2,10 +2,10 @@
 //!
 //! Sources: [1] MS-PPT §2.10.34-36 (ExOleObjStg), [2] Hancom HWP 5.0 document file format, §3 (FileHeader).
 
-use flate2::read::{DeflateDecoder, ZlibDecoder};
 use hf_core::{Child, ChildRole, Sink, Stop};
 
 use crate::bounded::{hand_over, unpack, unpack_child};
+use crate::codec::Inflate;
 use crate::documents::le::{find_from, part, u16_at, u32_at};
 use crate::reader::size;
 
@@ -35,7 +35,7 @@ pub(crate) fn powerpoint(stream: &[u8], sink: &mut dyn Sink) -> Result<(), Stop>
             Some(0x0010) if is_zlib(data.get(4..)) => {
                 let claimed = u32_at(data, 0).unwrap_or(0);
                 let packed = data.get(4..).unwrap_or_default();
-                let decoder = ZlibDecoder::new(packed);
+                let decoder = Inflate::zlib(packed);
                 unpack_child(decoder, claimed.into(), name.as_bytes(), ChildRole::Member, sink)?;
             }
             Some(0x0000) if data.starts_with(&super::cfb::MAGIC) => {
@@ -61,7 +61,7 @@ pub(crate) fn length_and_zlib(name: &str, stream: &[u8], sink: &mut dyn Sink) ->
         return Ok(());
     };
     let claimed = u32_at(stream, 0).unwrap_or(0);
-    let unpacked = unpack(ZlibDecoder::new(packed), claimed.into(), sink)?;
+    let unpacked = unpack(Inflate::zlib(packed), claimed.into(), sink)?;
     if unpacked.bytes.is_empty() {
         return Ok(());
     }
@@ -87,7 +87,7 @@ pub(crate) fn hwp_section(path: &str, stream: &[u8], sink: &mut dyn Sink) -> Res
     if !FOLDERS.iter().any(|folder| path.starts_with(folder)) {
         return Ok(());
     }
-    let unpacked = unpack(DeflateDecoder::new(stream), 0, sink)?;
+    let unpacked = unpack(Inflate::raw(stream), 0, sink)?;
     if unpacked.bytes.is_empty() {
         return Ok(());
     }

@@ -4,11 +4,11 @@
 //! sink's cap.
 //! Sources: [1] ISO 32000-1 §7.4 (filters), §7.4.4.4 (predictors); [2] TIFF 6.0 §13 (LZW).
 
-use flate2::read::{DeflateDecoder, ZlibDecoder};
 use hf_core::{Sink, Stop};
 
 use super::value::{Dict, hex_bytes, is_space};
 use crate::bounded::{Ended, Unpacked, unpack};
+use crate::codec::Inflate;
 use crate::reader::size;
 
 /// What a filter did.
@@ -61,7 +61,7 @@ pub(super) fn undo(
 fn flate(data: &[u8], sink: &mut dyn Sink) -> Result<Unpacked, Stop> {
     let start = data.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let trimmed = data.get(start..).unwrap_or_default();
-    let mut best = unpack(ZlibDecoder::new(data), 0, sink)?;
+    let mut best = unpack(Inflate::zlib(data), 0, sink)?;
     if best.ended == Ended::Whole {
         return Ok(best);
     }
@@ -69,8 +69,8 @@ fn flate(data: &[u8], sink: &mut dyn Sink) -> Result<Unpacked, Stop> {
         if !best.bytes.is_empty() {
             break;
         }
-        let bare = unpack(DeflateDecoder::new(variant), 0, sink)?;
-        let wrapped = unpack(ZlibDecoder::new(variant), 0, sink)?;
+        let bare = unpack(Inflate::raw(variant), 0, sink)?;
+        let wrapped = unpack(Inflate::zlib(variant), 0, sink)?;
         let other = if wrapped.bytes.len() >= bare.bytes.len() { wrapped } else { bare };
         if other.bytes.len() > best.bytes.len() {
             best = other;
