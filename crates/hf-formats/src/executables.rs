@@ -2,7 +2,7 @@
 //!
 //! Besides the formats this holds the loader's view, to which signatures refer by entry point and section.
 
-use hf_core::{Defect, ExeKind, ExeView, FileType};
+use hf_core::{Defect, ExeKind, ExeView, FileType, Sink, Stop};
 
 use crate::Format;
 
@@ -65,4 +65,12 @@ fn view(bytes: &[u8], file_type: FileType) -> Result<(ExeView, Option<Defect>), 
         FileType::Macho => macho::view(bytes),
         _ => Err(Defect::new(0, "no executable")),
     }
+}
+
+/// Tells a broken executable when that is wanted.
+fn tell_broken(sink: &mut dyn Sink) -> Result<(), Stop> {
+    if sink.options().alert_broken && sink.options().heuristic_alerts {
+        sink.heuristic("Heuristics.Broken.Executable")?;
+    }
+    Ok(())
 }

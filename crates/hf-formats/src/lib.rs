@@ -20,6 +20,8 @@ mod reader;
 pub mod testing;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing_docs;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing_exe;
 mod text;
 
 pub use executables::{clamav_exe_view, exe_view, section_ranges};

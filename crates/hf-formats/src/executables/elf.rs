@@ -237,12 +237,12 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let elf = match Elf::read(object) {
         Ok(elf) => elf,
         Err(defect) => {
-            alert(sink)?;
+            super::tell_broken(sink)?;
             return Err(defect.into());
         }
     };
     if let Some(refusal) = elf.refusal.clone().filter(|_| elf.broken) {
-        alert(sink)?;
+        super::tell_broken(sink)?;
         sink.defect(refusal);
     }
     sink.fact("elf.bits", if elf.is_64 { "64" } else { "32" });
@@ -268,10 +268,3 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 
 /// Sections told as facts; ours.
 const FACTS_MAX: usize = 256;
-
-fn alert(sink: &mut dyn Sink) -> Result<(), hf_core::Stop> {
-    if sink.options().alert_broken && sink.options().heuristic_alerts {
-        sink.heuristic("Heuristics.Broken.Executable")?;
-    }
-    Ok(())
-}

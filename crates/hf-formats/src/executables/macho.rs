@@ -231,9 +231,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if let Some(refusal) = macho.refusal.clone() {
         let no_section_only = macho.sections.is_empty() && refusal.what == "no section";
         if !no_section_only {
-            if sink.options().alert_broken && sink.options().heuristic_alerts {
-                sink.heuristic("Heuristics.Broken.Executable")?;
-            }
+            super::tell_broken(sink)?;
             sink.defect(refusal);
         }
     }

@@ -74,12 +74,17 @@ pub(crate) fn view(bytes: &[u8]) -> Result<(ExeView, Option<Defect>), Defect> {
 }
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    // A DOS program has no PE signature: that is no defect.
-    let Ok(headers) = Headers::read(object) else { return Ok(()) };
-    if let Some(defect) = headers.broken.clone() {
-        if sink.options().alert_broken && sink.options().heuristic_alerts {
-            sink.heuristic("Heuristics.Broken.Executable")?;
+    let headers = match Headers::read(object) {
+        Ok(headers) => headers,
+        // A DOS program has no PE header: that is no defect.
+        Err(_) if !Headers::has_file_header(object) => return Ok(()),
+        Err(defect) => {
+            super::tell_broken(sink)?;
+            return Err(defect.into());
         }
+    };
+    if let Some(defect) = headers.broken.clone() {
+        super::tell_broken(sink)?;
         if headers.refusal.is_some() {
             sink.defect(defect);
         }

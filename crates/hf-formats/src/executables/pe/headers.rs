@@ -39,6 +39,8 @@ pub(crate) struct Headers {
     /// Why ClamAV calls the file broken on request, if it does.
     pub(crate) broken: Option<Defect>,
     file_len: u64,
+    /// A section's address is no multiple of `SectionAlignment`.
+    misaligned: bool,
 }
 
 /// Sections read ([2]; Windows XP had the same bound).
@@ -51,6 +53,7 @@ const SECTION_LEN: usize = 40;
 const MAGIC_PLUS: u16 = 0x20b;
 const SECTOR: u64 = 0x200;
 const PAGE: u64 = 0x1000;
+const SIGNED_MAX: u64 = 0x7fff_ffff;
 
 struct Fields {
     entry_rva: u32,
@@ -96,19 +99,23 @@ impl Headers {
             is_64,
             subsystem: fields.subsystem,
             entry_rva: u64::from(fields.entry_rva),
-            headers_len: ceil(u64::from(fields.headers_len), section_align),
+            headers_len: headers_len(u64::from(fields.headers_len), section_align),
             directories,
             sections: Vec::new(),
             entry_off: None,
             refusal: None,
             broken: None,
             file_len: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            misaligned: false,
         };
         if section_count == 0 || section_count > SECTIONS_MAX {
             headers.refuse(pe_off.saturating_add(6), "NumberOfSections");
         }
         if optional_len < fixed_len.saturating_add(DIRECTORIES_LEN) {
             headers.refuse(pe_off.saturating_add(20), "SizeOfOptionalHeader");
+        }
+        if bytes.len() < directory_off.saturating_add(usize::from(DIRECTORIES_LEN)) {
+            headers.refuse(directory_off, DIRECTORIES_CUT);
         }
         headers.read_sections(bytes, table_off, section_count, &fields);
         headers.entry_off = headers.file_off(headers.entry_rva);
@@ -117,6 +124,14 @@ impl Headers {
         }
         headers.judge(optional_off, &fields);
         Ok(headers)
+    }
+
+    /// True when there are a PE signature and a file header: then an optional header that cannot be
+    /// read makes the file broken [2].
+    pub(crate) fn has_file_header(bytes: &[u8]) -> bool {
+        let pe_off = Reader::at(bytes, 0x3c).u32_le().map(u64::from).unwrap_or(0);
+        let header = Reader::at(bytes, size(pe_off)).take(OPTIONAL_OFF);
+        pe_off != 0 && header.is_ok_and(|header| header.starts_with(b"PE\0\0"))
     }
 
     /// Returns the file offset of an address, or none when no byte of the file is loaded there.
@@ -170,34 +185,55 @@ impl Headers {
             stored.push(section);
         }
         let section_align = u64::from(fields.section_align);
+        self.misaligned = stored.iter().any(|section| {
+            !section.is_outside(self.file_len) && section.rva.checked_rem(section_align) != Some(0)
+        });
         let file_align = file_align(u64::from(fields.file_align), &stored);
+        if stored.iter().any(|section| section.is_negative(file_align, self.file_len)) {
+            self.refuse(table_off, "section with the sign bit set");
+        }
         for section in stored {
             self.sections.push(section.loaded(section_align, file_align, self.file_len));
         }
+    }
+
+    /// True when the sections that lie in the file do not follow each other in memory.
+    fn has_gap(&self) -> bool {
+        let mut next_rva = None;
+        let is_in_file =
+            |section: &&ExeSection| section.stored_raw_len == 0 || section.raw_off < self.file_len;
+        let mut in_file = self.sections.iter().filter(is_in_file);
+        !in_file.all(|section| {
+            let follows = next_rva.is_none_or(|rva| rva == section.rva);
+            next_rva = Some(section.rva.saturating_add(section.virtual_len));
+            follows
+        })
     }
 
     fn judge(&mut self, optional_off: usize, fields: &Fields) {
         let at = |off: usize| u64::try_from(optional_off.saturating_add(off)).unwrap_or(u64::MAX);
         let align = u64::from(fields.section_align);
         let file_align = u64::from(fields.file_align);
-        let misaligned = |section: &ExeSection| !section.rva.is_multiple_of(PAGE);
         let first_rva = self.sections.first().map_or(0, |section| section.rva);
-        self.broken = if let Some(refusal) = &self.refusal {
-            Some(refusal.clone())
-        } else if align == 0 || !align.is_multiple_of(PAGE) {
+        let alignment = if align == 0 || !align.is_multiple_of(PAGE) {
             Some(Defect::new(at(32), "SectionAlignment"))
         } else if file_align == 0 || !file_align.is_multiple_of(SECTOR) {
             Some(Defect::new(at(36), "FileAlignment"))
-        } else if self.sections.iter().any(misaligned) || first_rva != self.headers_len {
-            Some(Defect::new(at(0), "VirtualAddress"))
         } else {
             None
         };
+        let layout_broken = self.misaligned || first_rva != self.headers_len || self.has_gap();
+        let layout = layout_broken.then(|| Defect::new(at(0), "VirtualAddress"));
+        // A directory that is cut off makes ClamAV give up without calling the file broken [2].
+        let refusal = self.refusal.clone().filter(|refusal| refusal.what != DIRECTORIES_CUT);
+        let is_cut = self.refusal.is_some() && refusal.is_none();
+        self.broken = refusal.or(alignment).or_else(|| layout.filter(|_| !is_cut));
     }
 }
 
 /// Bytes of a full data directory, which `SizeOfOptionalHeader` must cover.
 const DIRECTORIES_LEN: u16 = 128;
+const DIRECTORIES_CUT: &str = "DataDirectory";
 
 fn optional_header(bytes: &[u8], off: usize) -> Result<(bool, Fields), Defect> {
     let mut reader = Reader::at(bytes, off);
@@ -244,17 +280,37 @@ impl StoredSection {
         Ok(Self { name, virtual_len, rva, raw_len, raw_off, flags: reader.u32_le()? })
     }
 
+    /// True when all of its data would lie behind the end of the file.
+    fn is_outside(&self, file_len: u64) -> bool {
+        self.raw_len != 0 && self.raw_off >= file_len
+    }
+
+    /// True for what ClamAV takes for negative; raw data is cut at the end of the file before, and
+    /// sections outside are not looked at [2].
+    fn is_negative(&self, file_align: u64, file_len: u64) -> bool {
+        if self.is_outside(file_len) {
+            return false;
+        }
+        self.virtual_len > SIGNED_MAX
+            || self.rva > SIGNED_MAX
+            || ceil(self.raw_len, file_align) > u64::from(u32::MAX)
+    }
+
     fn loaded(self, section_align: u64, file_align: u64, file_len: u64) -> ExeSection {
         let raw_off = floor(self.raw_off, file_align);
         let raw_len = ceil(self.raw_len, file_align);
-        let outside = raw_off >= file_len || self.raw_off >= file_len;
-        let raw_len = if outside { 0 } else { raw_len.min(file_len.saturating_sub(raw_off)) };
+        let room = if self.is_outside(file_len) { 0 } else { file_len.saturating_sub(raw_off) };
+        let virtual_len = if self.virtual_len == 0 {
+            self.raw_len.min(file_len.saturating_sub(self.raw_off))
+        } else {
+            self.virtual_len
+        };
         ExeSection {
             name: self.name,
             rva: floor(self.rva, section_align),
-            virtual_len: ceil(self.virtual_len, section_align),
+            virtual_len: ceil(virtual_len, section_align),
             raw_off,
-            raw_len,
+            raw_len: raw_len.min(room),
             stored_raw_len: self.raw_len,
             flags: u64::from(self.flags),
         }
@@ -264,10 +320,16 @@ impl StoredSection {
 /// Returns `FileAlignment`, or a sector when a section lies on a sector but not on it [2].
 fn file_align(stored_align: u64, sections: &[StoredSection]) -> u64 {
     let odd = |section: &StoredSection| {
-        section.raw_off.checked_rem(stored_align).is_some_and(|rest| rest != 0)
+        section.raw_len != 0
+            && section.raw_off.checked_rem(stored_align).is_some_and(|rest| rest != 0)
             && section.raw_off.is_multiple_of(SECTOR)
     };
     if sections.iter().any(odd) { SECTOR } else { stored_align }
+}
+
+/// Returns `SizeOfHeaders`, rounded up; it wraps at 32 bits [2].
+fn headers_len(stored_len: u64, section_align: u64) -> u64 {
+    ceil(stored_len, section_align) & u64::from(u32::MAX)
 }
 
 fn floor(value: u64, align: u64) -> u64 {
