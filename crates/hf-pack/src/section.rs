@@ -20,6 +20,8 @@ impl SectionId {
     pub const OTHER_BASE: Self = Self(0x0005_0000);
     /// First id of YARA texts.
     pub const YARA_BASE: Self = Self(0x0006_0000);
+    /// First id of what `hf-content` keeps for itself.
+    pub const CONTENT_BASE: Self = Self(0x0007_0000);
 
     /// Returns the id that stands `add` behind this one.
     #[must_use]

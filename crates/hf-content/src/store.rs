@@ -1,0 +1,304 @@
+//! Opens content: for each group the stamped pack, else a verified one, else a new one.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hf_pack::{Pack, WritePackError, anonymous_file, seal};
+
+use crate::cache::{Cache, PACK_SUFFIX};
+use crate::compile::compile;
+use crate::ignores::Ignores;
+use crate::prune::{prune, touch};
+use crate::read::{Seen, digests, read_ahead};
+use crate::record::{Record, group_id, pack_key};
+use crate::sources::{Group, GroupKind, groups};
+use crate::stamp::Stamp;
+use crate::{ContentError, ContentErrorKind, ContentOptions};
+
+/// Opens content, with packs kept in a directory.
+#[derive(Debug, Clone)]
+pub struct ContentStore {
+    dir: Option<PathBuf>,
+}
+
+/// Open content.
+#[derive(Debug, Clone, Default)]
+pub struct OpenedContent {
+    /// The packs: containers in the order of the paths, then the loose databases.
+    pub packs: Vec<OpenedPack>,
+    /// What the operator should know: left-out databases, an altered cache, the packs' own warnings.
+    pub warnings: Vec<String>,
+}
+
+/// An open pack and where it came from.
+#[derive(Debug, Clone)]
+pub struct OpenedPack {
+    /// The pack.
+    pub pack: Arc<Pack>,
+    /// What it took to open it.
+    pub origin: PackOrigin,
+}
+
+/// What it took to open a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackOrigin {
+    /// It was in the cache, and stamps said that nothing had changed.
+    Stamped,
+    /// It was in the cache and was read whole to verify it.
+    Verified,
+    /// It was compiled and put in the cache.
+    Built,
+    /// It was compiled and lives only in memory.
+    InMemory,
+}
+
+impl OpenedContent {
+    /// Returns the number of signatures, by ClamAV's count.
+    #[must_use]
+    pub fn signatures(&self) -> u64 {
+        self.packs.iter().map(|opened| opened.pack.meta().signatures).sum()
+    }
+}
+
+impl ContentStore {
+    /// Keeps packs in a directory, which is made when it is missing.
+    #[must_use]
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self { dir: Some(cache_dir.into()) }
+    }
+
+    /// Keeps nothing: every pack is compiled in memory.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { dir: None }
+    }
+
+    /// Opens the databases at these paths: files, and the database files in directories.
+    ///
+    /// # Errors
+    /// A path cannot be read or a database is malformed. Trouble with the cache is only a warning.
+    pub fn open(
+        &self,
+        paths: &[PathBuf],
+        options: &ContentOptions,
+    ) -> Result<OpenedContent, ContentError> {
+        let mut content = OpenedContent::default();
+        let groups = groups(paths, options, &mut content.warnings)?;
+        let mut opening = Opening {
+            cache: self.cache(&mut content.warnings),
+            options,
+            ignores: Ignores::default(),
+            warnings: content.warnings,
+            keys: Vec::new(),
+            built: false,
+        };
+        for group in &groups {
+            let opened = opening.group(group)?;
+            opening.ignores.add_pack(&opened.pack);
+            opening.warnings.extend(opened.pack.meta().warnings.iter().cloned());
+            if group.kind != GroupKind::Ignores {
+                content.packs.push(opened);
+            }
+        }
+        if let Some(cache) = opening.cache.as_ref().filter(|_| opening.built) {
+            prune(cache, &opening.keys);
+        }
+        content.warnings = opening.warnings;
+        Ok(content)
+    }
+
+    fn cache(&self, warnings: &mut Vec<String>) -> Option<Cache> {
+        let opened = Cache::open(self.dir.as_ref()?);
+        opened.map_err(|err| warnings.push(format!("packs are not kept: {err}"))).ok()
+    }
+}
+
+/// The work of one call.
+struct Opening<'a> {
+    cache: Option<Cache>,
+    options: &'a ContentOptions,
+    ignores: Ignores,
+    warnings: Vec<String>,
+    /// Packs in use.
+    keys: Vec<String>,
+    built: bool,
+}
+
+impl Opening<'_> {
+    fn group(&mut self, group: &Group) -> Result<OpenedPack, ContentError> {
+        let Some(cache) = self.cache.clone() else { return self.in_memory(group) };
+        let id = group_id(group, self.options, &self.ignores);
+        if let Some(pack) = self.stamped(&cache, &id, group) {
+            return Ok(OpenedPack { pack, origin: PackOrigin::Stamped });
+        }
+        for _ in 0..ATTEMPTS {
+            let seen = digests(group)?;
+            let key = pack_key(group, &seen, self.options, &self.ignores);
+            let mut opened = self.verified(&cache, &key).map(|pack| (pack, PackOrigin::Verified));
+            if opened.is_none() {
+                let _lock = cache.lock(&key);
+                opened = match self.cached_or_built(&cache, &key, group, &seen) {
+                    Ok(opened) => opened,
+                    Err(BuildError::Content(err)) => return Err(err),
+                    Err(BuildError::Cache(err)) => {
+                        let text = format!("packs are not kept: cannot write to the cache: {err}");
+                        self.warnings.push(text);
+                        self.cache = None;
+                        return self.in_memory(group);
+                    }
+                };
+            }
+            if let Some((pack, origin)) = opened {
+                let stamps = seen.iter().map(|seen| seen.stamp).collect();
+                self.remember(&cache, &id, &key, &pack, stamps);
+                return Ok(OpenedPack { pack, origin });
+            }
+        }
+        let path = group.sources.first().map(|source| source.path.clone()).unwrap_or_default();
+        Err(ContentError::new(path, ContentErrorKind::Changing))
+    }
+
+    /// Returns the pack that the group's record names, when every stamp fits.
+    fn stamped(&mut self, cache: &Cache, id: &str, group: &Group) -> Option<Arc<Pack>> {
+        let (record, file) = Record::read(cache, id)?;
+        if record.sources.len() != group.sources.len() {
+            return None;
+        }
+        for (source, stamp) in group.sources.iter().zip(&record.sources) {
+            let now = std::fs::metadata(&source.path).ok()?;
+            if *stamp != Some(Stamp::of(&now)) {
+                return None;
+            }
+        }
+        let pack = cache.read(&pack_name(&record.key))?;
+        let stamp = Stamp::of(&pack.metadata().ok()?);
+        if record.pack != Some(stamp) {
+            // Its sources are unchanged, so its key stands; only its own bytes are in doubt.
+            let pack = self.verified(cache, &record.key)?;
+            self.remember(cache, id, &record.key, &pack, record.sources);
+            return Some(pack);
+        }
+        let pack = Pack::open(pack).ok().filter(|pack| *pack.digest() == record.pack_digest)?;
+        touch(&file);
+        self.keys.push(record.key);
+        Some(pack)
+    }
+
+    /// Returns a pack from the cache after reading it whole; an altered one is removed.
+    fn verified(&mut self, cache: &Cache, key: &str) -> Option<Arc<Pack>> {
+        let name = pack_name(key);
+        let file = cache.read(&name)?;
+        let checked = Pack::open(file).map_err(|err| err.to_string()).and_then(|pack| {
+            pack.verify().map_err(|err| err.to_string())?;
+            Ok(pack)
+        });
+        match checked {
+            Ok(pack) => {
+                self.keys.push(key.to_owned());
+                Some(pack)
+            }
+            Err(err) => {
+                self.warnings.push(format!("{name} in the cache is not used: {err}"));
+                cache.remove(&name);
+                None
+            }
+        }
+    }
+
+    /// Under the lock: another builder may have been faster.
+    fn cached_or_built(
+        &mut self,
+        cache: &Cache,
+        key: &str,
+        group: &Group,
+        seen: &[Seen],
+    ) -> Result<Option<(Arc<Pack>, PackOrigin)>, BuildError> {
+        if let Some(pack) = self.verified(cache, key) {
+            return Ok(Some((pack, PackOrigin::Verified)));
+        }
+        let built = self.build(cache, key, group, seen)?;
+        Ok(built.map(|pack| (pack, PackOrigin::Built)))
+    }
+
+    /// Compiles a group into the cache; none when a source is no longer what its digest says.
+    fn build(
+        &mut self,
+        cache: &Cache,
+        key: &str,
+        group: &Group,
+        seen: &[Seen],
+    ) -> Result<Option<Arc<Pack>>, BuildError> {
+        let draft = cache.draft().map_err(BuildError::Cache)?;
+        let compiled = read_ahead(group, |databases| {
+            compile(databases, self.options, &self.ignores, draft.file())
+        });
+        let (_, meta) = compiled.map_err(|err| match err.kind {
+            ContentErrorKind::Write(WritePackError::Io(err)) => BuildError::Cache(err),
+            kind => BuildError::Content(ContentError { kind, ..err }),
+        })?;
+        let read = meta.sources.iter().map(|source| source.digest);
+        if !read.eq(seen.iter().map(|seen| seen.digest)) {
+            return Ok(None);
+        }
+        let name = pack_name(key);
+        draft.publish(cache, &name).map_err(BuildError::Cache)?;
+        self.built = true;
+        let gone = || BuildError::Cache(io::ErrorKind::NotFound.into());
+        let file = cache.read(&name).ok_or_else(gone)?;
+        settle(&file);
+        let pack = Pack::open(file).map_err(|err| {
+            BuildError::Content(ContentError::new(&name, ContentErrorKind::Open(err)))
+        })?;
+        self.keys.push(key.to_owned());
+        Ok(Some(pack))
+    }
+
+    fn remember(
+        &self,
+        cache: &Cache,
+        id: &str,
+        key: &str,
+        pack: &Pack,
+        sources: Vec<Option<Stamp>>,
+    ) {
+        let meta = pack.file().and_then(|file| file.metadata().ok());
+        let stamp = meta.and_then(|meta| Stamp::settled(&meta, SystemTime::now()));
+        let pack_digest = *pack.digest();
+        Record { key: key.to_owned(), pack_digest, pack: stamp, sources }.write(cache, id);
+    }
+
+    fn in_memory(&self, group: &Group) -> Result<OpenedPack, ContentError> {
+        let memory = |err| ContentError::read("memory", err);
+        let file = anonymous_file("content").map_err(memory)?;
+        let (file, _) =
+            read_ahead(group, |databases| compile(databases, self.options, &self.ignores, file))?;
+        seal(&file).map_err(memory)?;
+        let pack = Pack::open(file)
+            .map_err(|err| ContentError::new("memory", ContentErrorKind::Open(err)))?;
+        Ok(OpenedPack { pack, origin: PackOrigin::InMemory })
+    }
+}
+
+/// Why a group was not built.
+enum BuildError {
+    Content(ContentError),
+    Cache(io::Error),
+}
+
+fn pack_name(key: &str) -> String {
+    format!("{key}{PACK_SUFFIX}")
+}
+
+/// Lets a large new pack grow old enough for its stamp; a small one is verified next time.
+fn settle(file: &File) {
+    let large = file.metadata().is_ok_and(|meta| meta.len() > 16 << 20);
+    if large {
+        std::thread::sleep(Duration::from_millis(60));
+    }
+}
+
+/// Ours: a source that changes more often than this cannot be read.
+const ATTEMPTS: usize = 3;
