@@ -99,7 +99,10 @@ impl PackBuilder {
         hashes.write(&mut pack)?;
         self.small.write(&mut pack)?;
         self.write_signatures(&mut pack)?;
-        meta.signatures = self.signatures;
+        // The language knows better which of its lines ClamAV counts.
+        if meta.signatures == 0 {
+            meta.signatures = self.signatures;
+        }
         if meta.sources.is_empty() {
             meta.sources = self.sources;
         }
