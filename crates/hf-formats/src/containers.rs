@@ -20,7 +20,6 @@ use crate::Format;
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] = &[
     zip::FORMAT,
-    zip::OOXML,
     gzip::FORMAT,
     bzip2::FORMAT,
     xz::FORMAT,

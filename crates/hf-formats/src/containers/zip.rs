@@ -31,29 +31,28 @@ use method::Content;
 
 pub(super) const FORMAT: Format = Format {
     name: "zip",
-    types: &[FileType::Zip, FileType::ZipSfx],
+    // ClamAV opens the members of Office documents as archives too, whatever `--scan-xmldocs` says
+    // (verified with 1.4.6).
+    types: &[
+        FileType::Zip,
+        FileType::ZipSfx,
+        FileType::OoxmlWord,
+        FileType::OoxmlPpt,
+        FileType::OoxmlXl,
+        FileType::OoxmlHwp,
+    ],
     stage: Stage::BeforeMatch,
     enabled: |options| options.scan_archive && options.dconf.archive & 0x2 != 0,
     extract,
-    doc: DOC,
-};
-
-/// The members of Office documents have their own switch.
-pub(super) const OOXML: Format = Format {
-    name: "zip_ooxml",
-    types: &[FileType::OoxmlWord, FileType::OoxmlPpt, FileType::OoxmlXl, FileType::OoxmlHwp],
-    enabled: |options| options.scan_xmldocs && options.dconf.document & 0x100 != 0,
-    ..FORMAT
-};
-
-const DOC: FormatDoc = FormatDoc {
-    recognised_by: "`PK 03 04` at the start, or anywhere in a program",
-    yields: "one child per entry and reading: central directory, local headers outside of it, and both \
+    doc: FormatDoc {
+        recognised_by: "`PK 03 04` at the start, or anywhere in a program",
+        yields: "one child per entry and reading: central directory, local headers outside of it, and both \
              where they differ; methods stored, shrink, reduce, implode, deflate, deflate64, bzip2, \
              LZMA, Zstandard, xz, PPMd; ZipCrypto and WinZip AES with the passwords of the content",
-    leaves_out: "methods 7, 10, 16, 18, 19, 94, 96, 97 and strong encryption (reported); comments",
-    limits: "2^20 directory records; five entries that overlap others; 128 MiB per decoder",
-    sources: "APPNOTE.TXT 6.3.10, WinZip AES 1.04",
+        leaves_out: "methods 7, 10, 16, 18, 19, 94, 96, 97 and strong encryption (reported); comments",
+        limits: "2^20 directory records; five entries that overlap others; 128 MiB per decoder",
+        sources: "APPNOTE.TXT 6.3.10, WinZip AES 1.04",
+    },
 };
 
 /// Ours: records of all directories of one archive.
@@ -187,11 +186,14 @@ impl<'a> Archive<'a, '_> {
     /// that are there with what was opened.
     fn walk_rest(&mut self) -> Result<(), Stop> {
         let mut off = 0usize;
+        // Ends of the understood parts that start before `seen_to` count in `reach`.
+        let (mut seen_to, mut reach) = (0usize, 0usize);
         while off < self.object.len() {
-            if let Some((_, end)) = self.covered.range(..=off).next_back()
-                && *end > off
-            {
-                off = *end;
+            let ends = self.covered.range(seen_to..=off).map(|(_, end)| *end);
+            reach = ends.fold(reach, usize::max);
+            seen_to = off;
+            if reach > off {
+                off = reach;
                 continue;
             }
             let next_covered = self.covered.range(off..).next().map(|(start, _)| *start);
