@@ -1,4 +1,5 @@
 //! Development tasks: `cargo xtask COMMAND`.
+#![forbid(unsafe_code)]
 
 mod arguments;
 mod bench;
