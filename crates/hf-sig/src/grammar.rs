@@ -26,6 +26,7 @@ pub(crate) mod yara;
 pub(crate) mod zmd;
 
 use crate::{
+    cvd,
     diagnostic::{Diagnostic, Fault},
     language::Language,
     load::{Loading, Outcome},
@@ -92,6 +93,9 @@ impl Lines {
 /// Every language, in order of precedence.
 pub(crate) static ALL: &[Entry] = &[
     entry_of(Language::Basic, &[".db"], Reader::Lines(db::LINES)),
+    entry_of(Language::Cvd, &[".cvd"], Reader::Whole(cvd::read_cvd)),
+    entry_of(Language::Cld, &[".cld"], Reader::Whole(cvd::read_cld)),
+    entry_of(Language::Cud, &[".cud"], Reader::Whole(cvd::read_cud)),
     entry_of(Language::Certificates, &[".crb"], Reader::Lines(not_run::CERTIFICATES)),
     entry_of(Language::Hash, &[".hdb", ".hsb"], Reader::Lines(hash::OBJECTS)),
     unwanted(Language::Hash, &[".hdu", ".hsu"], Reader::Lines(hash::OBJECTS)),

@@ -7,7 +7,9 @@
 //! Sources: ClamAV's published signature documentation; clamscan and sigtool 1.4.6 as black boxes.
 #![forbid(unsafe_code)]
 
+pub mod cvd;
 pub mod diagnostic;
+mod directory;
 mod grammar;
 mod ignore;
 mod language;
@@ -17,6 +19,7 @@ mod testing;
 mod text;
 
 pub use diagnostic::{Code, Diagnostic, Severity, codes};
+pub use directory::{DirectoryPlan, directory_order};
 pub use ignore::IgnoreSet;
 pub use language::{Language, recognised};
 pub use load::{

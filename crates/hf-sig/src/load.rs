@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use hf_core::signature::{Collector, SigMeta};
 
 use crate::{
+    cvd::{Container, ContainerOptions},
     diagnostic::{Diagnostic, Fault, Severity, codes},
     grammar::{self, Empty, Lines, Reader},
     ignore::IgnoreSet,
@@ -38,6 +39,8 @@ pub struct LoadOptions {
     pub bytecode: BytecodeChoice,
     /// YARA rules.
     pub yara: YaraChoice,
+    /// How containers are verified.
+    pub containers: ContainerOptions,
 }
 
 impl Default for LoadOptions {
@@ -52,6 +55,7 @@ impl Default for LoadOptions {
             phishing_urls: true,
             bytecode: BytecodeChoice::Trusted,
             yara: YaraChoice::Yes,
+            containers: ContainerOptions::default(),
         }
     }
 }
@@ -106,6 +110,8 @@ pub struct Summary {
     pub refused: u64,
     /// The content was verified: names are told without `.UNOFFICIAL`.
     pub official: bool,
+    /// What a container says of itself.
+    pub container: Option<Container>,
     /// Complaints, at most 1000.
     pub warnings: Vec<Diagnostic>,
 }
@@ -194,9 +200,10 @@ impl Place<'_> {
 
 impl Loading<'_> {
     fn is_wanted(&self, entry: &grammar::Entry) -> bool {
-        let yara = entry.language == Language::Yara;
+        let container = matches!(entry.language, Language::Cvd | Language::Cld | Language::Cud);
+        let yara = entry.language == Language::Yara || container;
         match self.options.yara {
-            YaraChoice::No if yara => return false,
+            YaraChoice::No if yara && !container => return false,
             YaraChoice::Only if !yara => return false,
             _ => {}
         }
@@ -299,6 +306,15 @@ impl Loading<'_> {
         self.summary.refused += 1;
         self.record(*diagnostic);
         Ok(())
+    }
+
+    /// Adds what came from a member.
+    pub(crate) fn add(&mut self, summary: Summary) {
+        self.summary.signatures += summary.signatures;
+        self.summary.skipped += summary.skipped;
+        self.summary.ignored += summary.ignored;
+        self.summary.refused += summary.refused;
+        summary.warnings.into_iter().for_each(|warning| self.record(warning));
     }
 
     fn warn(&mut self, fault: Fault, line: &[u8]) {

@@ -1,5 +1,8 @@
 //! Tests of the crate from outside, in one program.
 
+#[cfg(test)]
 mod acceptance;
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod real_data;
