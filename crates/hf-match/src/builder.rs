@@ -6,15 +6,19 @@
 use std::collections::HashMap;
 use std::io::{Seek, Write};
 
+use hf_core::Target;
 use hf_core::signature::{
     BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, LogicalSig, MagicSig,
     NotRun, OffsetBase, PasswordSig, PhishingSig, SigMeta, Sub,
 };
 use hf_pack::{NotRunCount, PackMeta, PackWriter, SourceMeta, WritePackError};
 
+use crate::anchor::{self, Member};
+use crate::filter::FilterBuilder;
 use crate::hash::HashTablesBuilder;
 use crate::logic::Logic;
 use crate::pcre::check_pcre;
+use crate::rarity::Common;
 use crate::small::{Named, Small};
 use crate::stored::{self, Head, StoredLogical, StoredSub};
 use crate::traits::Traits;
@@ -63,6 +67,13 @@ impl SubPool {
             *uses = uses.saturating_add(1);
         }
         Some(id)
+    }
+
+    fn get(&self, id: u32) -> Option<StoredSub> {
+        let id = usize::try_from(id).ok()?;
+        let start = if id == 0 { 0 } else { *self.ends.get(id - 1)? };
+        let range = usize::try_from(start).ok()?..usize::try_from(*self.ends.get(id)?).ok()?;
+        postcard::from_bytes(self.bytes.get(range)?).ok()
     }
 }
 
@@ -131,7 +142,53 @@ impl PackBuilder {
         let ends: Vec<u8> = self.subs.ends.iter().flat_map(|end| end.to_le_bytes()).collect();
         pack.write_section(stored::SUB_ENDS, &ends)?;
         pack.write_section(stored::SUBS, &self.subs.bytes)?;
-        self.traits.write(pack)
+        self.traits.write(pack)?;
+        self.write_filters(pack)
+    }
+
+    /// Chooses anchors and writes the filter of every target.
+    fn write_filters<W: Write + Seek>(
+        &self,
+        pack: &mut PackWriter<W>,
+    ) -> Result<(), WritePackError> {
+        let mut targets: Vec<FilterBuilder> = Vec::new();
+        targets.resize_with(usize::from(Target::COUNT), FilterBuilder::default);
+        let common = Common::new();
+        let mut known: HashMap<(u32, u8), Option<Member>> = HashMap::new();
+        for (sig, head) in (0u32..).zip(&self.heads) {
+            if head.is(Head::MACRO) {
+                continue;
+            }
+            let Some((logic, subs)) = self.members_of(head) else { continue };
+            let member = |idx: u8| {
+                let id = *subs.get(usize::from(idx))?;
+                let uses = self.subs.uses.get(usize::try_from(id).ok()?).copied().unwrap_or(1);
+                Some((id, uses))
+            };
+            for idx in (0u8..).take(subs.len()) {
+                let Some((id, uses)) = member(idx) else { continue };
+                known
+                    .entry((id, idx))
+                    .or_insert_with(|| anchor::of_sub(&self.subs.get(id)?, idx, uses, &common));
+            }
+            let lookup = |idx: u8| known.get(&(member(idx)?.0, idx)).cloned().flatten();
+            let trigger = anchor::of_logic(&logic, &lookup);
+            if let Some(filter) = targets.get_mut(usize::from(head.target)) {
+                filter.add(sig, trigger);
+            }
+        }
+        (0u8..).zip(targets).try_for_each(|(target, filter)| filter.write(target, pack))
+    }
+
+    fn members_of(&self, head: &Head) -> Option<(Logic, Vec<u32>)> {
+        if !head.is(Head::LOGICAL) {
+            return Some((Logic::Sub { idx: 0, cmp: None }, vec![head.record]));
+        }
+        let off = usize::try_from(head.record).ok()?;
+        let len = usize::try_from(head.record_len).ok()?;
+        let stored: StoredLogical =
+            postcard::from_bytes(self.records.get(off..)?.get(..len)?).ok()?;
+        Some((Logic::read(&stored.ops)?, stored.subs))
     }
 
     fn count(&mut self, meta: SigMeta<'_>) {

@@ -23,6 +23,8 @@ pub(crate) use body::BodyMatches;
 /// What is known of one object so far, and what is kept between objects.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
+    /// The matcher whose signatures these are.
+    owner: Option<Arc<()>>,
     units: HashMap<(u32, u32), Arc<Unit>>,
     subs: HashMap<(u32, u32), Option<Arc<CompiledSub>>>,
     weight: usize,
@@ -32,9 +34,11 @@ pub(crate) struct Memo {
 
 impl Memo {
     /// Forgets the object; what was decoded stays, unless it is too much.
-    pub(crate) fn next_object(&mut self) {
+    pub(crate) fn next_object(&mut self, matcher: &Arc<()>) {
         self.counts.clear();
-        if self.weight > WEIGHT_MAX {
+        let same = self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, matcher));
+        if !same || self.weight > WEIGHT_MAX {
+            self.owner = Some(Arc::clone(matcher));
             self.units.clear();
             self.subs.clear();
             self.weight = 0;

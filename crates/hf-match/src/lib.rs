@@ -1,8 +1,10 @@
 //! Matching: compile the signature model, prefilter, verify, evaluate.
 
+mod anchor;
 mod builder;
 mod byte_compare;
 mod evaluate;
+mod filter;
 mod hash;
 mod logic;
 mod magic;
@@ -25,6 +27,6 @@ mod oracle;
 pub use builder::PackBuilder;
 pub use hash::{DigestSet, HITS_MAX, HashHit, HashTables, HashTablesBuilder};
 pub use magic::MagicHit;
-pub use matcher::{MatchHit, Matcher, OpenMatcherError, Scope, Scratch, Subject};
+pub use matcher::{MatchHit, Matcher, OpenMatcherError, Scope, Scratch, Statistics, Subject};
 pub use pcre::check_pcre;
 pub use small::Named;

@@ -7,13 +7,14 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hf_core::signature::{ConfigSig, IconSig, IgnoreSig, MagicSig, PasswordSig, PhishingSig};
 use hf_core::{Facts, FileType, HitKind, Limits, MatchSpan, Member, ScanOptions, Stop, Target};
 use hf_pack::Pack;
 
 use crate::evaluate::{Evaluator, Memo};
+use crate::filter::{Bits, CLASSES, Points, Tables, for_each_survivor};
 use crate::hash::HashTables;
 use crate::magic::{MagicHit, MagicPatterns};
 use crate::member::CompiledContainer;
@@ -43,6 +44,10 @@ pub struct Matcher {
     magics: MagicPatterns,
     ignored: HashSet<String>,
     traits: Vec<Traits>,
+    /// Tells this matcher from others that use the same [`Scratch`].
+    identity: Arc<()>,
+    /// The joined bit tables of each target with those of [`Target::ANY`], made when first used.
+    plans: [OnceLock<Vec<Bits>>; Target::COUNT as usize],
 }
 
 /// Which signatures meet an object.
@@ -151,7 +156,73 @@ pub(crate) struct Span {
 #[derive(Debug, Default)]
 pub struct Scratch {
     memo: Memo,
-    candidates: Vec<(u32, u32)>,
+    candidates: Candidates,
+    statistics: Statistics,
+}
+
+/// What scans with one [`Scratch`] did, for those who measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Windows that passed the bit tables.
+    pub survivors: u64,
+    /// Signatures that were evaluated.
+    pub candidates: u64,
+    /// Signatures that matched.
+    pub hits: u64,
+}
+
+impl std::fmt::Display for Statistics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { survivors, candidates, hits } = self;
+        write!(f, "{survivors} windows passed, {candidates} candidates, {hits} hits")
+    }
+}
+
+/// Signatures to be evaluated, each once. Emptying it costs as much as there is in it.
+#[derive(Debug, Default)]
+struct Candidates {
+    list: Vec<(u32, u32)>,
+    /// Bits of signatures that are in the list, for each pack.
+    seen: Vec<Vec<u64>>,
+}
+
+impl Candidates {
+    fn clear(&mut self) {
+        for (pack, sig) in self.list.drain(..) {
+            if let Some((word, _)) = Self::word(&mut self.seen, pack, sig) {
+                *word = 0;
+            }
+        }
+    }
+
+    fn make_room(&mut self, pack: u32, count: usize) {
+        let pack = usize::try_from(pack).unwrap_or(0);
+        if self.seen.len() <= pack {
+            self.seen.resize_with(pack + 1, Vec::new);
+        }
+        if let Some(words) = self.seen.get_mut(pack) {
+            words.resize(count.div_ceil(64).max(words.len()), 0);
+        }
+    }
+
+    fn add(&mut self, pack: u32, sig: u32) {
+        if let Some((word, bit)) = Self::word(&mut self.seen, pack, sig)
+            && *word & bit == 0
+        {
+            *word |= bit;
+            self.list.push((pack, sig));
+        }
+    }
+
+    fn word(seen: &mut [Vec<u64>], pack: u32, sig: u32) -> Option<(&mut u64, u64)> {
+        let words = seen.get_mut(usize::try_from(pack).ok()?)?;
+        Some((words.get_mut(usize::try_from(sig / 64).ok()?)?, 1 << (sig % 64)))
+    }
+
+    fn sorted(&mut self) -> &[(u32, u32)] {
+        self.list.sort_unstable();
+        &self.list
+    }
 }
 
 impl Scratch {
@@ -159,6 +230,12 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Returns what scans with it did.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
     }
 }
 
@@ -185,7 +262,18 @@ impl Matcher {
         let hashes = packs.iter().map(HashTables::open).collect();
         let stores: Vec<Store> = packs.into_iter().map(Store::open).collect();
         let traits = stores.iter().map(|store| Traits::read(&store.pack)).collect();
-        Ok(Self { stores, hashes, small, containers, container_ends, magics, ignored, traits })
+        Ok(Self {
+            stores,
+            hashes,
+            small,
+            containers,
+            container_ends,
+            magics,
+            ignored,
+            traits,
+            identity: Arc::new(()),
+            plans: Default::default(),
+        })
     }
 
     /// Finds the signatures that match an object.
@@ -199,16 +287,83 @@ impl Matcher {
         on_hit: &mut dyn FnMut(MatchHit) -> ControlFlow<()>,
         poll: &mut dyn FnMut() -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        scratch.memo.next_object();
+        scratch.memo.next_object(&self.identity);
         let mut work = Work::new(poll);
-        let mut candidates = std::mem::take(&mut scratch.candidates);
-        candidates.clear();
+        scratch.candidates.clear();
+        let statistics = &mut scratch.statistics;
+        let survivors = &mut statistics.survivors;
+        self.find_candidates(subject, &mut scratch.candidates, survivors, &mut work)?;
+        let candidates = scratch.candidates.sorted();
+        statistics.candidates = statistics.candidates.wrapping_add(candidates.len() as u64);
+        let mut counted = |hit| {
+            statistics.hits = statistics.hits.wrapping_add(1);
+            on_hit(hit)
+        };
+        self.judge(subject, candidates, &mut scratch.memo, &mut counted, &mut work)
+    }
+
+    /// Finds the signatures whose anchors are in an object.
+    fn find_candidates(
+        &self,
+        subject: &Subject<'_>,
+        candidates: &mut Candidates,
+        survivors: &mut u64,
+        work: &mut Work<'_>,
+    ) -> Result<(), Stop> {
+        let target = subject.target.filter(|_| subject.scope != Scope::AnyOnly);
+        let target = target.filter(|target| target.0 < Target::COUNT).unwrap_or(Target::ANY);
+        let mut tables: Vec<(u32, Tables<'_>)> = Vec::new();
         for (pack, store) in (0u32..).zip(&self.stores) {
-            candidates.extend((0u32..).take(store.count).map(|sig| (pack, sig)));
+            if store.count == 0 {
+                continue;
+            }
+            candidates.make_room(pack, store.count);
+            if target != Target::ANY {
+                tables.push((pack, Tables::open(&store.pack, target.0)));
+            }
+            if subject.scope != Scope::TargetOnly {
+                tables.push((pack, Tables::open(&store.pack, Target::ANY.0)));
+            }
         }
-        let done = self.judge(subject, &candidates, &mut scratch.memo, on_hit, &mut work);
-        scratch.candidates = candidates;
-        done
+        let points = Points::new(subject.bytes, subject.facts);
+        for (pack, tables) in &tables {
+            let image = || subject.facts.image_hash();
+            tables.look_elsewhere(&points, image, &mut |sig| candidates.add(*pack, sig));
+        }
+        let Some(bits) = self.bits(target) else { return Ok(()) };
+        let bytes = subject.bytes;
+        for_each_survivor(
+            bits,
+            bytes,
+            |len| work.spend(len),
+            |class, hash, at| {
+                *survivors = survivors.wrapping_add(1);
+                for (pack, tables) in &tables {
+                    tables.look(class, hash, bytes, at, &mut |sig| candidates.add(*pack, sig));
+                }
+            },
+        )
+    }
+
+    /// Returns the bit tables for a target.
+    fn bits(&self, target: Target) -> Option<&[Bits]> {
+        let plan = self.plans.get(usize::from(target.0))?;
+        let joined = plan.get_or_init(|| {
+            let join = |class: usize| {
+                let of = |target: u8| {
+                    self.stores
+                        .iter()
+                        .map(move |store| Tables::stored_bits(&store.pack, target, class))
+                };
+                let mut tables: Vec<&[u8]> = of(Target::ANY.0).collect();
+                if target != Target::ANY {
+                    tables.extend(of(target.0));
+                }
+                Bits::join(class, &tables)
+            };
+            (0..CLASSES.len()).filter_map(join).collect()
+        });
+        Some(joined)
     }
 
     /// Evaluates candidates and tells hits in their order.

@@ -12,7 +12,7 @@ mod seed;
 pub(crate) use chain::{Chain, Found};
 pub(crate) use edge::{edge_before, edge_behind, edge_len};
 pub(crate) use part::Part;
-pub(crate) use seed::{Seed, best_seed};
+pub(crate) use seed::{Run, Seed, best_seed, runs};
 
 use hf_core::Stop;
 use hf_core::signature::{Body, Gap};

@@ -4,6 +4,48 @@
 //! texts of a Debian system) holds the information of a byte, and of a byte behind another, in
 //! sixteenths of a bit. It decides only what is looked for first, never what matches.
 
+use std::collections::HashSet;
+
+/// Runs of bytes that stand in very many files, which byte pairs alone do not tell.
+#[derive(Debug)]
+pub(crate) struct Common {
+    grams: HashSet<[u8; GRAM]>,
+}
+
+impl Common {
+    /// Reads the list.
+    pub(crate) fn new() -> Self {
+        let mut grams = HashSet::new();
+        for word in COMMON.split(|byte| byte.is_ascii_whitespace()) {
+            let narrow = word.to_ascii_lowercase();
+            let wide: Vec<u8> = narrow.iter().flat_map(|byte| [*byte, 0]).collect();
+            for text in [narrow, wide] {
+                grams.extend(text.windows(GRAM).filter_map(|gram| gram.first_chunk().copied()));
+            }
+        }
+        Self { grams }
+    }
+
+    /// Returns how rare a run is, what is common in it counted as one byte, and the whole as no
+    /// rarer than a few of its bytes.
+    pub(crate) fn of_run(&self, bytes: &[u8]) -> u32 {
+        let lower = bytes.to_ascii_lowercase();
+        let mut covered = vec![false; lower.len()];
+        for (at, gram) in lower.windows(GRAM).enumerate() {
+            if gram.first_chunk().is_some_and(|gram| self.grams.contains(gram)) {
+                covered.iter_mut().skip(at).take(GRAM).for_each(|covered| *covered = true);
+            }
+        }
+        let pairs = bytes.windows(2).zip(covered.iter().skip(1));
+        let rare = pairs.map(|(pair, covered)| match pair {
+            [one, two] if !covered => of_pair(*one, *two),
+            _ => 0,
+        });
+        let first = bytes.first().map_or(0, |byte| of_byte(*byte));
+        rare.fold(first, u32::saturating_add)
+    }
+}
+
 /// Returns how rare a byte is, in sixteenths of a bit.
 pub(crate) fn of_byte(byte: u8) -> u32 {
     TABLE.get(usize::from(byte)).copied().map_or(0, u32::from)
@@ -24,11 +66,22 @@ fn of_pair(one: u8, two: u8) -> u32 {
     TABLE.get(idx).copied().map_or(0, u32::from)
 }
 
+/// Ours: long enough to mean something, short enough to be in every literal.
+const GRAM: usize = 6;
+static COMMON: &[u8] = include_bytes!("rarity/common.txt");
 static TABLE: &[u8; 256 + 65536] = include_bytes!("rarity.bin");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listed_texts_are_common() {
+        let common = Common::new();
+        assert!(common.of_run(b"GetProcAddress") < common.of_run(b"zQ7}xK~"));
+        assert!(common.of_run(b"k\0e\0r\0n\0e\0l\x003\x002\0.\0d\0l\0l\0") < 200);
+        assert_eq!(common.of_run(b"zQ7}xK~j"), of_run(b"zQ7}xK~j"));
+    }
 
     #[test]
     fn common_runs_are_not_rare() {

@@ -38,10 +38,10 @@ pub(crate) struct Run {
 
 /// The literal runs of a part, in order.
 #[derive(Debug)]
-pub(crate) struct Runs(pub(crate) Vec<Run>);
+pub(super) struct Runs(Vec<Run>);
 
 impl Runs {
-    pub(crate) fn of(part: &model::Part) -> Self {
+    pub(super) fn of(part: &model::Part) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         let (mut min, mut max) = (0usize, 0usize);
         let mut open = false;
@@ -65,13 +65,18 @@ impl Runs {
     }
 
     /// Returns the run that is best searched for.
-    pub(crate) fn best(self) -> Option<Run> {
+    pub(super) fn best(self) -> Option<Run> {
         self.0.into_iter().max_by_key(|run| {
             let slack = run.before_max.saturating_sub(run.before_min).min(64);
             let rare = rarity::of_run(&run.bytes);
             (rare.saturating_sub(u32::try_from(slack).unwrap_or(64) * 4), run.bytes.len())
         })
     }
+}
+
+/// Returns the literal runs of a part, in order.
+pub(crate) fn runs(part: &model::Part) -> impl Iterator<Item = Run> {
+    Runs::of(part).0.into_iter()
 }
 
 /// Returns the run of a part that is best searched for.

@@ -1,0 +1,179 @@
+//! The loop over an object's bytes: which windows are in a bit table.
+//!
+//! Safe code: the loop has no branch but its bounds, and checked reads cost nothing that could be
+//! measured (`docs/performance.md`).
+
+use super::build::PAIRS_LEN;
+use super::{CLASSES, PAIRS, bit_pair, fold_key, mix};
+
+/// A bit table of one class: those of all packs and of both targets joined.
+#[derive(Debug, Clone)]
+pub(crate) struct Bits {
+    /// Index into [`CLASSES`].
+    pub(crate) class: usize,
+    words: Box<[u64]>,
+    /// One byte for each pair of bytes, instead of the words.
+    pairs: Option<Box<[u8; 1 << 16]>>,
+}
+
+impl Bits {
+    /// Joins tables; none when there is no table. The upper bits of a hash choose the word, so a
+    /// smaller table is a coarser view of a larger one.
+    pub(crate) fn join(class: usize, tables: &[&[u8]]) -> Option<Self> {
+        if class == PAIRS {
+            return Self::join_pairs(tables);
+        }
+        let whole = |table: &&&[u8]| {
+            let words = table.len() / 8;
+            words > 1 && words.is_power_of_two() && words <= WORDS_MAX
+        };
+        let tables: Vec<&[u8]> = tables.iter().filter(whole).copied().collect();
+        let count = tables.iter().map(|table| table.len() / 8).max()?;
+        let mut words = vec![0u64; count].into_boxed_slice();
+        for table in tables {
+            let stored = table.as_chunks::<8>().0;
+            let each = count / stored.len();
+            for (group, word) in words.chunks_exact_mut(each).zip(stored) {
+                let word = u64::from_le_bytes(*word);
+                group.iter_mut().for_each(|joined| *joined |= word);
+            }
+        }
+        Some(Self { class, words, pairs: None })
+    }
+
+    fn join_pairs(tables: &[&[u8]]) -> Option<Self> {
+        let mut tables = tables.iter().filter(|table| table.len() == PAIRS_LEN).peekable();
+        tables.peek()?;
+        let mut pairs = Box::new([0u8; 1 << 16]);
+        for table in tables {
+            for (group, byte) in pairs.chunks_exact_mut(8).zip(*table) {
+                for (pair, bit) in group.iter_mut().zip(0..) {
+                    *pair |= byte >> bit & 1;
+                }
+            }
+        }
+        Some(Self { class: PAIRS, words: Box::new([0; 2]), pairs: Some(pairs) })
+    }
+
+    fn has(&self, key: &[u8], hash: u64) -> bool {
+        if let Some(pairs) = &self.pairs {
+            let pair = key.first_chunk().map_or(0, |pair| u16::from_le_bytes(*pair));
+            return pairs.get(usize::from(pair)) == Some(&1);
+        }
+        let shift = 64 - self.words.len().ilog2();
+        let word = usize::try_from(hash >> shift).ok().and_then(|idx| self.words.get(idx));
+        let (one, two) = bit_pair(hash);
+        word.is_some_and(|word| (word >> one) & (word >> two) & 1 == 1)
+    }
+}
+
+/// Calls `on` with the class, the hash and the offset of every window of `data` that is in a table.
+/// `block_done` is called after each block of about 16 KiB and may end it all.
+pub(crate) fn for_each_survivor<E>(
+    tables: &[Bits],
+    data: &[u8],
+    mut block_done: impl FnMut(usize) -> Result<(), E>,
+    mut on: impl FnMut(usize, u64, usize),
+) -> Result<(), E> {
+    let mut hits = [0u16; BLOCK];
+    let mut from = 0;
+    while from < data.len() {
+        let upto = from.saturating_add(BLOCK).min(data.len());
+        // Seven bytes of the next block, so that every window that starts here is whole.
+        let block = data.get(from..upto.saturating_add(7).min(data.len())).unwrap_or_default();
+        for bits in tables {
+            let count = match (bits.class, &bits.pairs) {
+                (0, _) => probe::<8, 4>(&bits.words, block, &mut hits),
+                (1, _) => probe::<4, 4>(&bits.words, block, &mut hits),
+                (2, _) => probe::<4, 2>(&bits.words, block, &mut hits),
+                (_, Some(pairs)) => probe_pairs(pairs, block, &mut hits),
+                (_, None) => 0,
+            };
+            let Some(class) = CLASSES.get(bits.class) else { continue };
+            for hit in hits.get(..count).unwrap_or_default() {
+                let at = usize::from(*hit);
+                if let Some(key) = key_at(block, at) {
+                    on(bits.class, mix(fold_key(key, class.width)), from + at);
+                }
+            }
+            if upto == data.len() {
+                tail(bits, class.width, class.stride, data, &mut on);
+            }
+        }
+        block_done(block.len())?;
+        from = upto;
+    }
+    Ok(())
+}
+
+/// Fills `hits` with the offsets of windows that are in the table; windows behind which there are
+/// fewer than eight bytes are left to [`tail`].
+#[inline(never)]
+fn probe<const WIDTH: usize, const STRIDE: usize>(
+    words: &[u64],
+    block: &[u8],
+    hits: &mut [u16; BLOCK],
+) -> usize {
+    let shift = 64 - words.len().ilog2();
+    let mask = words.len() - 1;
+    let mut count = 0usize;
+    let mut at = 0u16;
+    for window in block.windows(8).step_by(STRIDE) {
+        let key = window.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let hash = mix(fold_key(key, WIDTH));
+        let word = words.get((hash >> shift) as usize & mask).copied().unwrap_or(0);
+        let (one, two) = bit_pair(hash);
+        let hit = (word >> one) & (word >> two) & 1;
+        // Written always and kept only on a hit: a branch here would be mispredicted.
+        if let Some(slot) = hits.get_mut(count & (BLOCK - 1)) {
+            *slot = at;
+        }
+        count = count.wrapping_add(hit as usize);
+        at = at.wrapping_add(STRIDE as u16);
+    }
+    count
+}
+
+/// As [`probe`], for pairs of bytes.
+#[inline(never)]
+fn probe_pairs(pairs: &[u8; 1 << 16], block: &[u8], hits: &mut [u16; BLOCK]) -> usize {
+    let mut count = 0usize;
+    let mut at = 0u16;
+    let starts = block.len().saturating_sub(7);
+    for pair in block.windows(2).take(starts) {
+        let pair = pair.first_chunk().map_or(0, |pair| u16::from_le_bytes(*pair));
+        if let Some(slot) = hits.get_mut(count & (BLOCK - 1)) {
+            *slot = at;
+        }
+        count = count.wrapping_add(usize::from(pairs[usize::from(pair)]));
+        at = at.wrapping_add(1);
+    }
+    count
+}
+
+/// Looks at the windows in the last bytes of an object.
+fn tail(
+    bits: &Bits,
+    width: usize,
+    stride: usize,
+    data: &[u8],
+    on: &mut impl FnMut(usize, u64, usize),
+) {
+    let from = data.len().saturating_sub(7).next_multiple_of(stride);
+    for at in (from..data.len()).step_by(stride) {
+        let Some(window) = data.get(at..at.saturating_add(width)) else { return };
+        let hash = mix(super::fold(window));
+        if bits.has(window, hash) {
+            on(bits.class, hash, at);
+        }
+    }
+}
+
+fn key_at(block: &[u8], at: usize) -> Option<u64> {
+    block.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Ours: bytes looked at by every class in turn while they are in the first-level cache.
+const BLOCK: usize = 1 << 14;
+/// Ours: what a pack may ask for.
+const WORDS_MAX: usize = 1 << 20;

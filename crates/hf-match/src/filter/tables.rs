@@ -1,0 +1,135 @@
+//! One target's tables in one pack, read with checks.
+
+use hf_pack::Pack;
+
+use super::{
+    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, PLACE_KEYS, PLACES, Points, SITE_SIGS,
+    SITES, section,
+};
+use crate::stored::u32_at;
+
+/// Views of the sections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tables<'a> {
+    literals: &'a [u8],
+    sites: &'a [u8],
+    site_sigs: &'a [u8],
+    always: &'a [u8],
+    images: &'a [u8],
+    places: &'a [u8],
+    place_keys: &'a [u8],
+    slots: [Slots<'a>; CLASSES.len()],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slots<'a> {
+    table: &'a [[u8; 8]],
+    shift: u32,
+}
+
+impl<'a> Tables<'a> {
+    pub(crate) fn open(pack: &'a Pack, target: u8) -> Self {
+        let part = |part: u32| pack.section(section(target, part));
+        let slots = std::array::from_fn(|class| {
+            let id = FIRST_CLASS + 2 * u32::try_from(class).unwrap_or(0) + 1;
+            let table = part(id).as_chunks::<8>().0;
+            let whole = table.len().is_power_of_two() && table.len() > 1;
+            let table = if whole { table } else { &[] };
+            Slots { table, shift: table.len().checked_ilog2().map_or(63, |bits| 64 - bits) }
+        });
+        Self {
+            literals: part(LITERALS),
+            sites: part(SITES),
+            site_sigs: part(SITE_SIGS),
+            always: part(ALWAYS),
+            images: part(IMAGES),
+            places: part(PLACES),
+            place_keys: part(PLACE_KEYS),
+            slots,
+        }
+    }
+
+    /// Returns the bit table of a class as it is stored.
+    pub(crate) fn stored_bits(pack: &'a Pack, target: u8, class: usize) -> &'a [u8] {
+        let class = u32::try_from(class).unwrap_or(0);
+        pack.section(section(target, FIRST_CLASS + 2 * class))
+    }
+
+    /// Calls `on_sig` for signatures that a window of a class at `at` with this hash leads to, the
+    /// literal compared.
+    #[inline]
+    pub(crate) fn look(
+        &self,
+        class: usize,
+        hash: u64,
+        data: &[u8],
+        at: usize,
+        on_sig: &mut dyn FnMut(u32),
+    ) {
+        let Some(slots) = self.slots.get(class) else { return };
+        let mask = slots.table.len().wrapping_sub(1);
+        let mut idx = usize::try_from(hash >> slots.shift).unwrap_or(0);
+        for _ in 0..PROBES_MAX.min(slots.table.len()) {
+            let Some(slot) = slots.table.get(idx & mask) else { return };
+            let site = u32_at(slot, 4);
+            if site == FREE {
+                return;
+            }
+            if u32_at(slot, 0) == hash as u32 {
+                self.look_at_site(site >> 2, site & 3, data, at, on_sig);
+            }
+            idx = idx.wrapping_add(1);
+        }
+    }
+
+    fn look_at_site(
+        &self,
+        site: u32,
+        shift: u32,
+        data: &[u8],
+        at: usize,
+        on_sig: &mut dyn FnMut(u32),
+    ) {
+        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let Some(record) = self.sites.as_chunks::<16>().0.get(size(site)) else { return };
+        let [.., len, lead, nocase, _] = *record;
+        let Some(start) = at.checked_sub(size(shift) + usize::from(lead)) else { return };
+        let from = size(u32_at(record, 0));
+        let literal = self.literals.get(from..from.saturating_add(usize::from(len)));
+        let found = data.get(start..start.saturating_add(usize::from(len)));
+        let (Some(literal), Some(found)) = (literal, found) else { return };
+        let same = if nocase == 0 { found == literal } else { found.eq_ignore_ascii_case(literal) };
+        if same {
+            let first = size(u32_at(record, 4));
+            let sigs = self.site_sigs.as_chunks::<4>().0;
+            let own = sigs.get(first..first.saturating_add(size(u32_at(record, 8))));
+            own.unwrap_or_default().iter().for_each(|sig| on_sig(u32::from_le_bytes(*sig)));
+        }
+    }
+
+    /// Calls `on_sig` for signatures without an anchor, and for those whose place or image fits.
+    pub(crate) fn look_elsewhere(
+        &self,
+        points: &Points<'_>,
+        image: impl FnOnce() -> Option<[u8; 8]>,
+        on_sig: &mut dyn FnMut(u32),
+    ) {
+        for sig in self.always.as_chunks::<4>().0 {
+            on_sig(u32::from_le_bytes(*sig));
+        }
+        points.look(self.places, self.place_keys, on_sig);
+        if !self.images.is_empty()
+            && let Some(hash) = image()
+        {
+            let all = self.images.as_chunks::<12>().0;
+            let from = all.partition_point(|entry| entry.first_chunk::<8>() < Some(&hash));
+            let own = all.iter().skip(from);
+            for entry in own.take_while(|entry| entry.first_chunk::<8>() == Some(&hash)) {
+                on_sig(u32_at(entry, 8));
+            }
+        }
+    }
+}
+
+/// Ours: more entries in a row occur in no table that was made by us.
+const PROBES_MAX: usize = 4096;
