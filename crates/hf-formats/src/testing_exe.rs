@@ -170,7 +170,9 @@ pub fn version_resource(strings: &[(&str, &str)]) -> Vec<u8> {
         strings.iter().map(|(key, value)| version_block(key, &wide(value), true, &[])).collect();
     let table = version_block("040904b0", &[], true, &strings);
     let info = version_block("StringFileInfo", &[], true, &[table]);
-    version_block("VS_VERSION_INFO", &[0xbd; 52], false, &[info])
+    let mut fixed = 0xfeef_04bd_u32.to_le_bytes().to_vec();
+    fixed.resize(52, 0);
+    version_block("VS_VERSION_INFO", &fixed, false, &[info])
 }
 
 fn version_block(key: &str, value: &[u8], is_text: bool, children: &[Vec<u8>]) -> Vec<u8> {

@@ -35,6 +35,8 @@ const SEGMENT_SECTIONS_MAX: u64 = 255;
 /// Sections in all; ours.
 const SECTIONS_MAX: usize = 8192;
 
+const HEADER_64_LEN: u64 = 32;
+
 const LC_SEGMENT: u64 = 0x1;
 const LC_THREAD: u64 = 0x4;
 const LC_UNIXTHREAD: u64 = 0x5;
@@ -112,7 +114,7 @@ impl MachO {
         fields.u32()?;
         fields.u32()?;
         if is_64 {
-            fields.u32()?;
+            fields.seek(HEADER_64_LEN);
         }
         let entry = Entry::None;
         let mut macho = Self { is_64, cpu, kind, entry, sections: Vec::new(), refusal: None };
@@ -139,7 +141,14 @@ impl MachO {
             let command_len = fields.u32()?;
             match command {
                 LC_SEGMENT | LC_SEGMENT_64 => self.read_segment(fields)?,
-                LC_THREAD | LC_UNIXTHREAD => self.read_thread(fields)?,
+                LC_THREAD | LC_UNIXTHREAD => {
+                    // ClamAV reads the state of PowerPC only, and wants it whole [2].
+                    let read = self.read_thread(&mut fields.clone());
+                    if self.cpu & !CPU_64 == CPU_POWERPC {
+                        read?;
+                        fields.take(if self.cpu & CPU_64 == 0 { 168 } else { 312 })?;
+                    }
+                }
                 LC_MAIN => self.entry = Entry::FileOff(fields.u64()?),
                 _ => {}
             }

@@ -1,7 +1,7 @@
 //! The perceptual hash of an image, as `fuzzy_img` signatures compare it.
 //!
-//! Promises: the same eight bytes as `sigtool --fuzzy-img`; bounded: at most [`SIDE_MAX`] pixels a side and
-//! [`MEMORY_MAX`] bytes while decoding.
+//! Promises: the same eight bytes as `sigtool --fuzzy-img`; bounded: at most [`SIDE_MAX`] pixels a side,
+//! [`PIXELS_MAX`] pixels and [`MEMORY_MAX`] bytes while decoding.
 //! Leaves out: animation (the first frame counts) and alpha (dropped).
 //! Sources: ClamAV's published documentation of image fuzzy hashing; compared with sigtool 1.4.6 on generated
 //! images of every format and colour type.
@@ -9,11 +9,16 @@
 use std::io::Cursor;
 
 use hf_core::FileType;
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops::FilterType};
+use image::{
+    DynamicImage, GrayImage, ImageDecoder as _, ImageFormat, ImageReader, Luma,
+    imageops::FilterType,
+};
 use rustdct::DctPlanner;
 
 /// Pixels of a side; ours: far above any picture sent to deceive.
 const SIDE_MAX: u32 = 16_384;
+/// Pixels; ours: with three bytes each they still fit beside the decoder.
+const PIXELS_MAX: u64 = 32 << 20;
 /// Bytes while decoding; ours.
 const MEMORY_MAX: u64 = 128 << 20;
 /// Side of the picture that is transformed.
@@ -27,7 +32,7 @@ const KEPT: usize = 8;
 /// A text for people: the image cannot be decoded within the limits.
 pub fn image_hash(bytes: &[u8], file_type: FileType) -> Result<[u8; 8], String> {
     let image = decode(bytes, file_type)?;
-    let gray = gray(&image);
+    let gray = gray(image);
     let side = u32::try_from(SIDE).unwrap_or(u32::MAX);
     let small = image::imageops::resize(&gray, side, side, FilterType::Lanczos3);
     let samples: Vec<f32> = small.pixels().map(|pixel| f32::from(pixel.0[0])).collect();
@@ -52,11 +57,16 @@ fn decode(bytes: &[u8], file_type: FileType) -> Result<DynamicImage, String> {
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(MEMORY_MAX);
     reader.limits(limits);
-    reader.decode().map_err(|error| error.to_string())
+    let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width).saturating_mul(u64::from(height)) > PIXELS_MAX {
+        return Err("too many pixels".to_owned());
+    }
+    DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())
 }
 
-fn gray(image: &DynamicImage) -> GrayImage {
-    let colour = image.to_rgb8();
+fn gray(image: DynamicImage) -> GrayImage {
+    let colour = image.into_rgb8();
     let mut gray = GrayImage::new(colour.width(), colour.height());
     for (to, from) in gray.pixels_mut().zip(colour.pixels()) {
         let [red, green, blue] = from.0.map(f32::from);

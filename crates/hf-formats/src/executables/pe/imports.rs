@@ -2,8 +2,8 @@
 //!
 //! Promises: `library.function` for every import in order, lower case, joined by commas; the same bytes as
 //! `sigtool --imp` hashes wherever that gives a hash. Where it gives none, this goes on
-//! as the Python module pefile does: names with `?`, `@`, `$`, `<`, `>`, `(` or `)` (C++), and a directory
-//! size that is too large. Bounded: descriptors, functions and bytes have limits.
+//! as the Python module pefile does: names with `?`, `@`, `$`, `<`, `>`, `(` or `)` (C++), a directory
+//! size that is too large, and names in the last 256 bytes of a file. Bounded: descriptors, functions and bytes have limits.
 //! Leaves out: delayed and bound imports, which the hash does not know.
 //! Sources: [1] Microsoft, "PE Format", `.idata`; [2] black-box runs of sigtool 1.4.6.
 

@@ -49,7 +49,8 @@ fn read(bytes: &[u8], resource: &Resource, found: &mut Vec<VersionString>) {
     let infos = root.children(bytes);
     for info in infos.iter().filter(|info| info.key == STRING_INFO_KEY) {
         for table in info.children(bytes) {
-            for string in table.children(bytes) {
+            // One without a value is none to ClamAV.
+            for string in table.children(bytes).into_iter().filter(|string| string.value_len > 0) {
                 if found.len() >= STRINGS_MAX {
                     return;
                 }
