@@ -1,0 +1,162 @@
+//! Transfer encodings: quoted-printable, and finding out which encoding a word means.
+//!
+//! Promises: any input decodes to something, at most as long as the input.
+//! Sources: RFC 2045 §6.
+
+use crate::text::base64;
+
+/// A transfer encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// 7bit, 8bit, binary.
+    Identity,
+    QuotedPrintable,
+    Base64,
+    Uuencode,
+    Yenc,
+    Binhex,
+    /// Not known: every guess is tried.
+    Unknown,
+}
+
+impl Encoding {
+    /// Returns the encoding that a word means, misspelt ones included.
+    pub(super) fn of(word: &[u8]) -> Self {
+        let known = NAMES.iter().find(|(name, _)| *name == word);
+        let similar = || {
+            NAMES
+                .iter()
+                .filter(|(name, _)| likeness(name, word) >= 50)
+                .max_by_key(|(name, _)| likeness(name, word))
+        };
+        known.or_else(similar).map_or(Self::Unknown, |(_, encoding)| *encoding)
+    }
+}
+
+const NAMES: &[(&[u8], Encoding)] = &[
+    (b"7bit", Encoding::Identity),
+    (b"8bit", Encoding::Identity),
+    (b"binary", Encoding::Identity),
+    (b"none", Encoding::Identity),
+    (b"quoted-printable", Encoding::QuotedPrintable),
+    (b"base64", Encoding::Base64),
+    (b"x-uuencode", Encoding::Uuencode),
+    (b"uuencode", Encoding::Uuencode),
+    (b"x-uue", Encoding::Uuencode),
+    (b"uue", Encoding::Uuencode),
+    (b"x-yencode", Encoding::Yenc),
+    (b"yenc", Encoding::Yenc),
+    (b"x-binhex", Encoding::Binhex),
+    (b"binhex", Encoding::Binhex),
+    (b"mac-binhex40", Encoding::Binhex),
+];
+
+/// Percent of places in which two words are the same, from the front or from the end.
+fn likeness(name: &[u8], word: &[u8]) -> usize {
+    let longer = name.len().max(word.len()).max(1);
+    let front = name.iter().zip(word).filter(|(left, right)| left == right).count();
+    let back =
+        name.iter().rev().zip(word.iter().rev()).filter(|(left, right)| left == right).count();
+    front.max(back).saturating_mul(100).checked_div(longer).unwrap_or(0)
+}
+
+/// Returns the byte that two hexadecimal digits at the start mean.
+pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    u8::try_from((digit(0)? << 4) | digit(1)?).ok()
+}
+
+/// Decodes quoted-printable. A `=` that starts nothing is kept; white space at the end of a line is not.
+pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr3(b'=', b'\n', b'\r', rest) {
+        let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        if let Some(line_end @ (b'\n' | b'\r')) = behind.first() {
+            out.extend_from_slice(trim_line(before));
+            out.push(*line_end);
+            rest = behind.get(1..).unwrap_or_default();
+            continue;
+        }
+        out.extend_from_slice(before);
+        let after = behind.get(1..).unwrap_or_default();
+        rest = match (hex_pair(after), soft_break(after)) {
+            (Some(byte), _) => {
+                out.push(byte);
+                after.get(2..).unwrap_or_default()
+            }
+            (None, Some(len)) => after.get(len..).unwrap_or_default(),
+            _ => {
+                out.push(b'=');
+                after
+            }
+        };
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// Returns the length of white space and a line end behind a `=`.
+fn soft_break(after: &[u8]) -> Option<usize> {
+    let spaces = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    match after.get(spaces..)? {
+        [b'\r', b'\n', ..] => Some(spaces.saturating_add(2)),
+        [b'\n' | b'\r', ..] => Some(spaces.saturating_add(1)),
+        [] => Some(spaces),
+        _ => None,
+    }
+}
+
+fn trim_line(line: &[u8]) -> &[u8] {
+    let len = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
+    line.get(..len.map_or(0, |at| at.saturating_add(1))).unwrap_or(line)
+}
+
+/// How much of a text could be base64, in percent of what is not white space.
+pub(super) fn base64_share(text: &[u8]) -> usize {
+    let sample = text.get(..text.len().min(64 * 1024)).unwrap_or(text);
+    let (mut digits, mut all) = (0_usize, 0_usize);
+    for byte in sample.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+        all = all.saturating_add(1);
+        digits =
+            digits.saturating_add(usize::from(*byte == b'=' || base64::digit(*byte).is_some()));
+    }
+    digits.saturating_mul(100).checked_div(all).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_printable_is_decoded() {
+        for (text, want) in [
+            ("a=41b", "aAb"),
+            ("a=\r\nb=\nc", "abc"),
+            ("a= \t\r\nb", "ab"),
+            ("a=zz=", "a=zz"),
+            ("a \t\r\nb", "a\r\nb"),
+            ("=e9=E9", "\u{e9}\u{e9}"),
+            ("x=4", "x=4"),
+            ("x=20 \n", "x \n"),
+        ] {
+            let want: Vec<u8> = want.chars().map(|c| u8::try_from(c).expect("Latin-1")).collect();
+            assert_eq!(quoted_printable(text.as_bytes()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_guessed() {
+        for (word, want) in [
+            ("base64", Encoding::Base64),
+            ("base-64", Encoding::Base64),
+            ("base64b", Encoding::Base64),
+            ("quoted/printable", Encoding::QuotedPrintable),
+            ("x-uue", Encoding::Uuencode),
+            ("8bits", Encoding::Identity),
+            ("zzzzzzzz", Encoding::Unknown),
+        ] {
+            assert_eq!(Encoding::of(word.as_bytes()), want, "{word}");
+        }
+    }
+}

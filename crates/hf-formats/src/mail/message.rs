@@ -1,0 +1,339 @@
+//! Mail messages, mailboxes and MHTML.
+//!
+//! Yields: every part decoded, under its file name; enclosed messages as messages; files in uuencoding, yEnc and
+//! BinHex anywhere in a text.
+//! Leaves out: the joining of `message/partial`, and what `message/external-body` points to.
+//! Limits: nesting of multiparts as `max_depth`; 10,000 parts; ClamAV's limits on headers and parts are only
+//! reported (`Heuristics.Limits.Exceeded.Email…`), reading goes on.
+//! Hostile input: what can be read in several ways is read in all of them: every boundary, every encoding, both
+//! guesses when the encoding is unknown, and the encoded text itself when it does not look like its encoding.
+//! Sources: RFC 5322, RFC 2045 to 2047, RFC 2183, RFC 2231, RFC 4155; clamscan 1.4.6 as an oracle.
+
+use hf_core::{Child, ChildRole, FileType, Halt, Member, Reason, Sink, Stop};
+use memchr::memmem;
+
+use super::decode::{self, Encoding};
+use super::header::{self, Headers};
+use super::lines::{Lines, is_blank, starts_with_word};
+use super::multipart::{self, Piece};
+use super::{binhex, uuencode, yenc};
+use crate::text::base64;
+use crate::{Format, FormatDoc, Stage};
+
+pub(crate) const FORMAT: Format = Format {
+    name: "mail",
+    types: &[FileType::Mail, FileType::Mhtml],
+    stage: Stage::BeforeMatch,
+    enabled: |options| options.scan_mail,
+    extract,
+    doc: FormatDoc {
+        recognised_by: "a well-known header at the start, or two headers near each other in the first 1024 bytes",
+        yields: "every part decoded, enclosed messages, files in uuencoding, yEnc and BinHex",
+        leaves_out: "joining of message/partial",
+        limits: "max_depth for multiparts in one another, 10,000 parts",
+        sources: "RFC 5322, RFC 2045 to 2047, RFC 2183, RFC 2231, RFC 4155",
+    },
+};
+
+fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
+    let mut walk = Walk { sink, parts: 0, told: [false; LIMITS.len()] };
+    if !object.starts_with(b"From ") {
+        walk.message(object)?;
+        return Ok(());
+    }
+    let mut start = 0;
+    for at in memmem::find_iter(object, b"\nFrom ") {
+        let before = object.get(..at).unwrap_or_default();
+        let is_message = before.ends_with(b"\n") || before.ends_with(b"\n\r");
+        if is_message {
+            let end = at.saturating_add(1);
+            walk.message(object.get(start..end).unwrap_or_default())?;
+            start = end;
+        }
+    }
+    walk.message(object.get(start..).unwrap_or_default())?;
+    Ok(())
+}
+
+struct Walk<'s> {
+    sink: &'s mut dyn Sink,
+    parts: u32,
+    told: [bool; LIMITS.len()],
+}
+
+/// ClamAV's limits: name, and the largest number that is still allowed.
+const LIMITS: [(&str, usize); 5] = [
+    ("EmailHeaderBytes", 262_144),
+    ("EmailHeaders", 1024),
+    ("EmailLineFoldCnt", 262_144),
+    ("EmailMIMEArguments", 255),
+    ("EmailMIMEPartsPerMessage", 1023),
+];
+const PARTS_MAX: u32 = 10_000;
+
+impl Walk<'_> {
+    /// Reads one message.
+    fn message(&mut self, message: &[u8]) -> Result<(), Stop> {
+        let start = first_header(message);
+        let (headers, body_off) = header::read(message, start);
+        if !headers.any {
+            return self.leaf(&Headers::default(), message);
+        }
+        self.entity(&headers, message.get(body_off..).unwrap_or_default(), 0)
+    }
+
+    /// Reads a message or part behind its headers.
+    fn entity(&mut self, headers: &Headers, body: &[u8], depth: u32) -> Result<(), Stop> {
+        self.sink.poll()?;
+        self.check_limits(headers)?;
+        if depth >= self.sink.limits().max_depth {
+            let limit = self.sink.limits().max_depth;
+            self.sink.unscanned(b"", Reason::Depth(limit));
+            return self.leaf(headers, body);
+        }
+        let is_multipart = headers.is(b"multipart") || !headers.boundaries.is_empty();
+        if !is_multipart {
+            return self.leaf(headers, body);
+        }
+        let mut found = self.pieces(headers, body, depth)?;
+        // A multipart must not be encoded, but some programs decode it.
+        for encoding in encodings(headers) {
+            let decoded = match encoding {
+                Encoding::Base64 => base64::decode(body),
+                Encoding::QuotedPrintable => decode::quoted_printable(body),
+                _ => continue,
+            };
+            found |= self.pieces(headers, &decoded, depth)?;
+        }
+        if found { Ok(()) } else { self.leaf(headers, body) }
+    }
+
+    /// Reads the parts of a multipart; false when it has none.
+    fn pieces(&mut self, headers: &Headers, body: &[u8], depth: u32) -> Result<bool, Stop> {
+        let split = multipart::split(body, &headers.boundaries).or_else(|| {
+            let guess = multipart::guess(body)?;
+            multipart::split(body, &[guess])
+        });
+        let Some((pieces, truncated)) = split else { return Ok(false) };
+        for piece in pieces {
+            match piece {
+                Piece::Outside(text) => self.leaf(&Headers::default(), text)?,
+                Piece::Part(part) => {
+                    let (inner, body_off) = header::read(part, 0);
+                    let inner_body = part.get(body_off..).unwrap_or_default();
+                    if inner.any {
+                        self.entity(&inner, inner_body, depth.saturating_add(1))?;
+                    } else {
+                        self.leaf(&Headers::default(), part)?;
+                    }
+                }
+            }
+        }
+        if truncated {
+            self.sink.unscanned(b"", Reason::FormatLimit("parts of a message".into()));
+        }
+        Ok(true)
+    }
+
+    fn check_limits(&mut self, headers: &Headers) -> Result<(), Stop> {
+        let options = self.sink.options();
+        if !options.alert_exceeds_max || !options.heuristic_alerts {
+            return Ok(());
+        }
+        let counts = headers.counts;
+        let parts = usize::try_from(self.parts).unwrap_or(usize::MAX);
+        let values = [counts.bytes, counts.headers, counts.folds, counts.arguments, parts];
+        for (((name, max), value), told) in LIMITS.iter().zip(values).zip(&mut self.told) {
+            if value > *max && !std::mem::replace(told, true) {
+                self.sink.heuristic(&format!("Heuristics.Limits.Exceeded.{name}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a part that has no parts: decodes it in every way that its headers allow.
+    fn leaf(&mut self, headers: &Headers, body: &[u8]) -> Result<(), Stop> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        self.parts = self.parts.saturating_add(1);
+        if self.parts > PARTS_MAX {
+            if self.parts == PARTS_MAX.saturating_add(1) {
+                self.sink.unscanned(b"", Reason::FormatLimit("parts of a message".into()));
+            }
+            return Ok(());
+        }
+        let share = decode::base64_share(body);
+        let mut ways = encodings(headers);
+        if ways.is_empty() {
+            ways.push(Encoding::Identity);
+        }
+        let named = headers.name.is_some() || headers.attachment;
+        if ways == [Encoding::Identity] && named && share >= 95 {
+            ways.push(Encoding::Base64);
+        }
+        if ways.contains(&Encoding::Base64) && share < 90 {
+            ways.extend([Encoding::QuotedPrintable, Encoding::Identity]);
+        }
+        if ways.contains(&Encoding::Unknown) {
+            ways.extend([Encoding::Base64, Encoding::QuotedPrintable, Encoding::Identity]);
+        }
+        let mut done: Vec<Encoding> = Vec::new();
+        for way in ways {
+            if !done.contains(&way) {
+                done.push(way);
+                self.decoded(headers, body, way)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decoded(&mut self, headers: &Headers, body: &[u8], way: Encoding) -> Result<(), Stop> {
+        self.sink.poll()?;
+        match way {
+            Encoding::Base64 => {
+                let data = base64::decode(body);
+                self.give(headers, &data, body.len())
+            }
+            Encoding::QuotedPrintable => {
+                let data = decode::quoted_printable(body);
+                self.give(headers, &data, body.len())?;
+                self.hidden_files(&data)
+            }
+            Encoding::Identity => {
+                self.give(headers, body, body.len())?;
+                self.hidden_files(body)?;
+                self.hidden_message(headers, body)
+            }
+            Encoding::Uuencode | Encoding::Yenc | Encoding::Binhex => {
+                let had = self.parts;
+                self.hidden_files(body)?;
+                if self.parts == had { self.give(headers, body, body.len()) } else { Ok(()) }
+            }
+            Encoding::Unknown => Ok(()),
+        }
+    }
+
+    /// Hands a decoded part over.
+    fn give(&mut self, headers: &Headers, data: &[u8], packed_len: usize) -> Result<(), Stop> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let default: &[u8] =
+            if headers.is(b"text") || headers.kind.is_empty() { b"textpart" } else { b"part" };
+        let name = sanitised(headers.name.as_deref().unwrap_or(default));
+        let is_message =
+            headers.is(b"message") && matches!(headers.subtype(), b"rfc822" | b"global" | b"news");
+        let role = if is_message { ChildRole::Typed(FileType::Mail) } else { ChildRole::Member };
+        self.child(&name, data, packed_len, role)
+    }
+
+    fn child(
+        &mut self,
+        name: &[u8],
+        data: &[u8],
+        packed_len: usize,
+        role: ChildRole,
+    ) -> Result<(), Stop> {
+        let len = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        self.sink.member(&Member {
+            name,
+            packed_len: len(packed_len),
+            unpacked_len: len(data.len()),
+            position: self.parts,
+            ..Member::default()
+        })?;
+        let cap = usize::try_from(self.sink.child_cap()).unwrap_or(usize::MAX);
+        let data = match data.get(..cap) {
+            Some(front) if front.len() < data.len() => {
+                let reason = self.sink.cap_reason();
+                self.sink.unscanned(name, reason);
+                front
+            }
+            _ => data,
+        };
+        self.sink.child(Child { name, data, role })
+    }
+
+    /// Hands over files in uuencoding, yEnc and BinHex inside a text.
+    fn hidden_files(&mut self, text: &[u8]) -> Result<(), Stop> {
+        for file in uuencode::find(text).into_iter().chain(yenc::find(text)) {
+            self.parts = self.parts.saturating_add(1);
+            let name = sanitised(&file.name);
+            self.child(&name, &file.data, file.data.len(), ChildRole::Member)?;
+        }
+        if memmem::find(text, binhex::MARK).is_some() && binhex::give(text, self.sink)? {
+            self.parts = self.parts.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Hands over a message that is quoted whole in a text, as bounces have it.
+    fn hidden_message(&mut self, headers: &Headers, text: &[u8]) -> Result<(), Stop> {
+        if headers.is(b"message") {
+            return Ok(());
+        }
+        match quoted_message(text) {
+            Some(message) => {
+                self.parts = self.parts.saturating_add(1);
+                self.child(b"message", message, message.len(), ChildRole::Typed(FileType::Mail))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the encodings that the headers name, each once.
+fn encodings(headers: &Headers) -> Vec<Encoding> {
+    let mut all: Vec<Encoding> = Vec::new();
+    for word in &headers.encodings {
+        let encoding = Encoding::of(word);
+        if !all.contains(&encoding) {
+            all.push(encoding);
+        }
+    }
+    all
+}
+
+/// Returns where the headers start: behind blank lines, and behind the lines that CommuniGate puts in front.
+fn first_header(message: &[u8]) -> usize {
+    let mut lines = Lines::new(message).peekable();
+    if message.starts_with(b"P I ") {
+        let _ = lines.by_ref().find(|line| is_blank(line.text));
+    }
+    while lines.next_if(|line| is_blank(line.text)).is_some() {}
+    lines.next().map_or(0, |line| line.off)
+}
+
+/// Returns the rest of a text from a block of headers on that says how a body is encoded.
+fn quoted_message(text: &[u8]) -> Option<&[u8]> {
+    let at = memmem::find_iter(text, b"ontent-")
+        .filter(|at| {
+            let line = at.checked_sub(1).and_then(|at| text.get(at..)).unwrap_or_default();
+            let before = at.checked_sub(2).and_then(|at| text.get(at));
+            matches!(before, Some(b'\n' | b'\r'))
+                && (starts_with_word(line, b"content-type:")
+                    || starts_with_word(line, b"content-transfer-encoding:"))
+        })
+        .find_map(|at| at.checked_sub(1))?;
+    // Back over the lines of the block, which are not blank.
+    let before = text.get(..at)?;
+    let start = memmem::rfind(before, b"\n\n")
+        .map(|at| at.saturating_add(2))
+        .max(memmem::rfind(before, b"\n\r\n").map(|at| at.saturating_add(3)))
+        .unwrap_or(0);
+    text.get(start..).filter(|message| message.len() < text.len() || start == 0)
+}
+
+/// Names keep their bytes, but for control characters and what separates folders.
+fn sanitised(name: &[u8]) -> Vec<u8> {
+    name.iter()
+        .take(NAME_LEN_MAX)
+        .map(|byte| if *byte < b' ' || matches!(byte, 0x7f | b'/' | b'\\') { b'_' } else { *byte })
+        .collect()
+}
+
+const NAME_LEN_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;
