@@ -56,11 +56,12 @@ impl<'e> Scan<'e> {
     /// Scans a file.
     pub(crate) fn run(mut self, object: &[u8]) -> Report {
         let mut layer = Layer::top(object, self.limits());
+        let too_large = layer.size() > self.limits().max_object_bytes;
+        layer.file_type = self.identify(object);
         self.push_node(&layer, b"", None);
-        if layer.size() > self.limits().max_object_bytes {
+        if too_large {
             self.unscanned(&layer, b"", Reason::ObjectBytes);
         } else {
-            layer.file_type = self.identify(object);
             match self.layer(&layer) {
                 Err(stop @ (Stop::Deadline | Stop::ScanBytes | Stop::Objects)) => {
                     self.unscanned(&layer, b"", stop.into());

@@ -1,1 +1,27 @@
-fn main() {}
+//! Holdfast: one program under several names. This file only chooses what runs.
+#![forbid(unsafe_code)]
+
+mod clamscan;
+mod commands;
+mod content;
+mod display;
+mod drive;
+mod json;
+mod session;
+mod walk;
+mod worker;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if hf_worker::is_worker() {
+        return worker::run();
+    }
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_default();
+    match Path::new(&name).file_name().and_then(|name| name.to_str()) {
+        Some("clamscan") => clamscan::run(args),
+        _ => commands::run(std::iter::once(name).chain(args).collect()),
+    }
+}

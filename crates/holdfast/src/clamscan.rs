@@ -1,0 +1,10 @@
+//! The drop-in name `clamscan`.
+
+mod help;
+mod options;
+mod parse;
+mod quarantine;
+mod run;
+mod summary;
+
+pub(crate) use run::run;

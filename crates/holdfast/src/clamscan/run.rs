@@ -1,0 +1,569 @@
+//! Running as `clamscan`: the same lines, the same summary, the same exit codes.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use hf_core::{Hit, Limits, Report, ScanOptions};
+use hf_policy::Tell;
+use hf_sig::PuaChoice;
+use regex_automata::meta::Regex;
+
+use super::help;
+use super::options::OPTIONS;
+use super::parse::{Parsed, Refused, parse};
+use super::quarantine::{Action, act};
+use super::summary::Summary;
+use crate::content::{self, Wanted};
+use crate::drive::{Event, Named, Scanned, drive};
+use crate::session;
+use crate::walk::{Follow, Note, WalkOptions};
+
+/// The version whose behaviour the drop-in name follows.
+pub(crate) const CLAMAV_VERSION: &str = "1.4.6";
+
+const INFECTED: u8 = 1;
+const FAILED: u8 = 2;
+
+/// Runs; `args` are those behind the program's name.
+pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let parsed = match parse(args) {
+        Ok(parsed) => parsed,
+        Err(Refused(lines)) => {
+            for line in lines {
+                eprintln!("{line}");
+            }
+            return ExitCode::from(FAILED);
+        }
+    };
+    let mut out = match Output::open(&parsed) {
+        Ok(out) => out,
+        Err(line) => {
+            eprintln!("{line}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    for warning in &parsed.warnings {
+        out.warn(warning);
+    }
+    if parsed.on("help") {
+        out.line(help::text(OPTIONS).as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    match scan(&parsed, &mut out) {
+        Ok(code) => code,
+        Err(Fatal { lines, code, summary }) => {
+            for line in lines {
+                out.warn(&line);
+            }
+            if summary && !parsed.on("no-summary") {
+                let mut summary = Summary::start(0);
+                summary.ended = SystemTime::now();
+                out.summary(&summary.render(CLAMAV_VERSION, "removed"));
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+struct Fatal {
+    lines: Vec<String>,
+    code: u8,
+    summary: bool,
+}
+
+fn fatal(line: impl Into<String>) -> Fatal {
+    Fatal { lines: vec![line.into()], code: FAILED, summary: true }
+}
+
+fn scan(parsed: &Parsed, out: &mut Output) -> Result<ExitCode, Fatal> {
+    let content = content::open(&wanted(parsed)).map_err(|error| Fatal {
+        lines: error.lines_like_clamav(),
+        code: FAILED,
+        summary: true,
+    })?;
+    if parsed.on("version") {
+        out.line(format!("ClamAV {CLAMAV_VERSION}{}", content.version_suffix()).as_bytes());
+        return Ok(ExitCode::SUCCESS);
+    }
+    for warning in &content.warnings {
+        out.warn(&format!("WARNING: {warning}"));
+    }
+    if let Some(days) = parsed.text("fail-if-cvd-older-than").and_then(|d| d.to_str()) {
+        let days: i64 = days.parse().map_err(|_| {
+            fatal("ERROR: Incorrect argument format for option --fail-if-cvd-older-than")
+        })?;
+        if days >= 0 && content.newest_signed_days(now()).is_some_and(|age| age > days) {
+            return Err(fatal(format!("ERROR: Virus database is older than {days} days!")));
+        }
+    }
+    let options = scan_options(parsed);
+    let named = named(parsed, out)?;
+    let walk = walk_options(parsed).map_err(fatal)?;
+    let config = session::worker_config(&content, &limits(parsed, out), &options);
+    let workers = session::workers(config, session::threads())
+        .map_err(|error| fatal(format!("ERROR: {error}")))?;
+    let mut run = Run {
+        parsed,
+        out,
+        summary: Summary::start(content.signatures),
+        action: action(parsed)?,
+        tell: if options.all_match { Tell::All } else { Tell::One },
+    };
+    drive(named, &walk, workers, &mut |event| {
+        run.event(event);
+        ControlFlow::Continue(())
+    });
+    run.summary.ended = SystemTime::now();
+    Ok(run.finish())
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+struct Run<'a> {
+    parsed: &'a Parsed,
+    out: &'a mut Output,
+    summary: Summary,
+    action: Option<Action>,
+    tell: Tell,
+}
+
+impl Run<'_> {
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Directory => {
+                self.summary.directories = self.summary.directories.saturating_add(1);
+            }
+            Event::Note(path, note) => self.note(&path, &note),
+            Event::Scanned(scanned) => self.scanned(&scanned),
+        }
+    }
+
+    fn quiet_about_clean(&self) -> bool {
+        self.parsed.on("infected") || self.parsed.on("quiet")
+    }
+
+    fn note(&mut self, path: &Path, note: &Note) {
+        let text = match note {
+            Note::SymbolicLink | Note::LinkLoop => "Symbolic link",
+            Note::Excluded => "Excluded",
+            Note::ExcludedProc => "Excluded (/proc)",
+            Note::Empty => "Empty file",
+            Note::OtherFilesystem => return,
+            Note::TooDeep => return,
+            Note::AccessDenied | Note::CannotOpen(_) => {
+                self.failed();
+                "Access denied"
+            }
+            Note::CannotOpenDirectory(_) => {
+                self.failed();
+                "Can't open directory."
+            }
+            Note::Missing => {
+                self.failed();
+                eprintln!("{}: No such file or directory", path.display());
+                self.out.warn(&format!("WARNING: {}: Can't access file", path.display()));
+                return;
+            }
+            Note::NotRegular => {
+                self.out.warn(&format!("WARNING: {}: Not supported file type", path.display()));
+                return;
+            }
+        };
+        if !self.quiet_about_clean() {
+            self.out.about(path, text);
+        }
+    }
+
+    fn failed(&mut self) {
+        self.summary.errors = self.summary.errors.saturating_add(1);
+    }
+
+    fn scanned(&mut self, scanned: &Scanned) {
+        let path = &scanned.path;
+        let report = &scanned.report;
+        self.summary.files = self.summary.files.saturating_add(1);
+        self.summary.read_bytes = self.summary.read_bytes.saturating_add(scanned.size);
+        self.summary.scanned_bytes =
+            self.summary.scanned_bytes.saturating_add(report.scanned_bytes);
+        if self.parsed.on("verbose") {
+            self.out.line(&[b"Scanning ", path.as_os_str().as_bytes()].concat());
+        }
+        self.facts(path, report);
+        let decision = hf_policy::decide(report, self.tell);
+        if !decision.findings.is_empty() {
+            self.summary.infected = self.summary.infected.saturating_add(1);
+            for hit in &decision.findings {
+                self.found(path, report, hit);
+            }
+            if self.parsed.on("bell") {
+                self.out.raw(b"\x07");
+            }
+            self.act(scanned);
+        } else if let Some(error) = &report.error {
+            self.failed();
+            self.out.about(path, &format!("{error} ERROR"));
+        } else {
+            if !self.quiet_about_clean() && !self.parsed.on("suppress-ok-results") {
+                self.out.about(path, "OK");
+            }
+            self.not_all(path, report);
+        }
+    }
+
+    /// `clamscan` says nothing of what it did not look at; Holdfast does, on standard error.
+    fn not_all(&mut self, path: &Path, report: &Report) {
+        let Some(part) = report.unscanned.first() else { return };
+        if self.quiet_about_clean() || self.parsed.on("suppress-ok-results") {
+            return;
+        }
+        let place = crate::display::place(report, part.object, &part.name);
+        let more = u64::try_from(report.unscanned.len())
+            .unwrap_or(u64::MAX)
+            .saturating_add(report.unscanned_more)
+            .saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        let path = path.display();
+        self.out.warn(&format!("WARNING: {path}{place}: not scanned: {}{more}", part.reason));
+    }
+
+    fn facts(&mut self, path: &Path, report: &Report) {
+        let Some(node) = report.objects.first() else { return };
+        if self.parsed.on("log-hash")
+            && let Some(digests) = &node.digests
+        {
+            let hex = crate::display::hex(&digests.sha256);
+            self.out.line(
+                &[path.as_os_str().as_bytes(), b" FileHash: ", hex.as_bytes(), b" (sha2-256)"]
+                    .concat(),
+            );
+        }
+        if self.parsed.on("log-file-type") {
+            let kind = node.file_type.name().as_bytes();
+            self.out.line(&[path.as_os_str().as_bytes(), b" FileType: CL_TYPE_", kind].concat());
+        }
+    }
+
+    fn found(&mut self, path: &Path, report: &Report, hit: &Hit) {
+        let path = path.as_os_str().as_bytes();
+        self.out.line(&[path, b": ", hit.name.as_bytes(), b" FOUND"].concat());
+        if self.parsed.on("archive-verbose") {
+            let (level, member) = crate::display::level_and_member(report, hit.object);
+            let level = format!("!({level})");
+            self.out.line(
+                &[path, level.as_bytes(), &member, b": ", hit.name.as_bytes(), b" FOUND"].concat(),
+            );
+        }
+    }
+
+    fn act(&mut self, scanned: &Scanned) {
+        let Some(action) = &self.action else { return };
+        match act(action, scanned) {
+            Ok(line) => self.out.line(line.as_bytes()),
+            Err(line) => {
+                self.summary.not_acted = self.summary.not_acted.saturating_add(1);
+                self.failed();
+                self.out.warn(&format!("ERROR: {line}"));
+            }
+        }
+    }
+
+    fn finish(self) -> ExitCode {
+        if !self.parsed.on("no-summary") && !self.parsed.on("quiet") {
+            let action = match &self.action {
+                Some(Action::Move(_)) => "moved",
+                Some(Action::Copy(_)) => "copied",
+                _ => "removed",
+            };
+            self.out.summary(&self.summary.render(CLAMAV_VERSION, action));
+        }
+        if self.summary.infected > 0 {
+            ExitCode::from(INFECTED)
+        } else if self.summary.errors > 0 {
+            ExitCode::from(FAILED)
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn wanted(parsed: &Parsed) -> Wanted {
+    let yara = parsed.text("yara-rules").map(|mode| mode.to_string_lossy().into_owned());
+    let words = |name: &str| -> Vec<String> {
+        parsed.texts(name).iter().map(|text| text.to_string_lossy().into_owned()).collect()
+    };
+    let (only, without) = (words("include-pua"), words("exclude-pua"));
+    let pua = match (parsed.on("detect-pua"), only.is_empty(), without.is_empty()) {
+        (false, ..) => PuaChoice::None,
+        (true, false, _) => PuaChoice::Only(only),
+        (true, true, false) => PuaChoice::Without(without),
+        (true, true, true) => PuaChoice::All,
+    };
+    Wanted {
+        databases: parsed.texts("database").into_iter().map(PathBuf::from).collect(),
+        with_builtin: false,
+        pua,
+        official_only: parsed.on("official-db-only"),
+        yara: yara.unwrap_or_else(|| "yes".to_owned()),
+        keep_going: false,
+        like_clamav: true,
+    }
+}
+
+fn named(parsed: &Parsed, out: &mut Output) -> Result<Vec<Named>, Fatal> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    if let Some(list) = parsed.text("file-list") {
+        let lines = if list == "-" {
+            read_lines(io::stdin().lock())
+        } else {
+            File::open(list).and_then(|file| read_lines(io::BufReader::new(file)))
+        };
+        match lines {
+            Ok(lines) => paths.extend(lines),
+            Err(_) => {
+                let list = list.display();
+                out.warn(&format!("ERROR: --file-list: Can't open file {list}"));
+                return Err(Fatal { lines: Vec::new(), code: 54, summary: true });
+            }
+        }
+    } else {
+        paths.extend(parsed.paths.iter().map(PathBuf::from));
+        if paths.is_empty() {
+            paths.push(std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")));
+        }
+    }
+    paths
+        .into_iter()
+        .map(|path| {
+            if path.as_os_str() == "-" && parsed.text("file-list").is_none() {
+                let file = session::standard_input()
+                    .map_err(|error| fatal(format!("ERROR: Can't read standard input: {error}")))?;
+                Ok(Named::Open(PathBuf::from("stdin"), file))
+            } else {
+                Ok(Named::Path(path))
+            }
+        })
+        .collect()
+}
+
+fn read_lines(mut from: impl io::BufRead) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    let mut line = Vec::new();
+    while from.by_ref().read_until(b'\n', &mut line)? > 0 {
+        while matches!(line.last(), Some(b'\n' | b'\r')) {
+            line.pop();
+        }
+        if !line.is_empty() {
+            paths.push(PathBuf::from(std::ffi::OsString::from_vec(std::mem::take(&mut line))));
+        }
+    }
+    Ok(paths)
+}
+
+fn action(parsed: &Parsed) -> Result<Option<Action>, Fatal> {
+    let folder = |name: &str| {
+        parsed.text(name).map(|folder| {
+            std::fs::canonicalize(folder).map_err(|_| {
+                let folder = folder.display();
+                fatal(format!("ERROR: action_setup: Failed to get realpath of {folder}"))
+            })
+        })
+    };
+    Ok(if parsed.on("remove") {
+        Some(Action::Remove)
+    } else if let Some(folder) = folder("move") {
+        Some(Action::Move(folder?))
+    } else if let Some(folder) = folder("copy") {
+        Some(Action::Copy(folder?))
+    } else {
+        None
+    })
+}
+
+fn walk_options(parsed: &Parsed) -> Result<WalkOptions, String> {
+    let follow = |name: &str| match parsed.number(name) {
+        0 => Follow::Never,
+        1 => Follow::Named,
+        _ => Follow::Always,
+    };
+    let regexes = |name: &str| -> Result<Vec<Regex>, String> {
+        parsed
+            .texts(name)
+            .into_iter()
+            .map(|text| session::path_regex(&text.to_string_lossy()))
+            .collect()
+    };
+    Ok(WalkOptions {
+        recursive: parsed.on("recursive"),
+        max_depth: u32::try_from(parsed.number("max-dir-recursion")).unwrap_or(u32::MAX),
+        follow_dirs: follow("follow-dir-symlinks"),
+        follow_files: follow("follow-file-symlinks"),
+        cross_filesystems: parsed.on("cross-fs"),
+        skip_pseudo: false,
+        exclude: regexes("exclude")?,
+        exclude_dir: regexes("exclude-dir")?,
+        include: regexes("include")?,
+        include_dir: regexes("include-dir")?,
+    })
+}
+
+/// A limit of 0 means unlimited, except where ClamAV says otherwise.
+fn limits(parsed: &Parsed, out: &mut Output) -> Limits {
+    let bytes = |name: &str| match parsed.number(name) {
+        0 => u64::MAX,
+        value => value,
+    };
+    let count = |name: &str| match parsed.number(name) {
+        0 => u32::MAX,
+        value => u32::try_from(value).unwrap_or(u32::MAX),
+    };
+    let mut max_depth = count("max-recursion");
+    if max_depth == u32::MAX || max_depth > 100 {
+        let given = parsed.number("max-recursion");
+        out.warn(&format!(
+            "LibClamAV Warning: MaxRecursion: the value of {given} is not allowed, using default: 17"
+        ));
+        max_depth = 17;
+    }
+    let defaults = Limits::clamav();
+    Limits {
+        max_scan_bytes: bytes("max-scansize"),
+        max_object_bytes: bytes("max-filesize"),
+        max_depth,
+        max_objects: count("max-files"),
+        deadline_ms: match parsed.number("max-scantime") {
+            0 => defaults.deadline_ms,
+            value => value,
+        },
+        max_embedded_pe_bytes: bytes("max-embeddedpe"),
+        max_html_normalise_bytes: bytes("max-htmlnormalize"),
+        max_html_notags_bytes: bytes("max-htmlnotags"),
+        max_script_normalise_bytes: bytes("max-scriptnormalize"),
+        max_zip_type_bytes: bytes("max-ziptypercg"),
+        max_partitions: count("max-partitions"),
+        max_icons: count("max-iconspe"),
+        max_hwp3_depth: count("max-rechwp3"),
+        pcre_match_limit: bytes("pcre-match-limit"),
+        pcre_depth_limit: bytes("pcre-recmatch-limit"),
+        pcre_max_bytes: bytes("pcre-max-filesize"),
+    }
+}
+
+fn scan_options(parsed: &Parsed) -> ScanOptions {
+    let words = |name: &str| {
+        parsed.texts(name).iter().map(|text| text.to_string_lossy().into_owned()).collect()
+    };
+    let number = |name: &str| u32::try_from(parsed.number(name)).unwrap_or(u32::MAX);
+    ScanOptions {
+        all_match: parsed.on("allmatch"),
+        clamav_quirks: true,
+        normalise: parsed.on("normalize"),
+        scan_pe: parsed.on("scan-pe"),
+        scan_elf: parsed.on("scan-elf"),
+        scan_mail: parsed.on("scan-mail"),
+        scan_html: parsed.on("scan-html"),
+        scan_ole2: parsed.on("scan-ole2"),
+        scan_pdf: parsed.on("scan-pdf"),
+        scan_swf: parsed.on("scan-swf"),
+        scan_xmldocs: parsed.on("scan-xmldocs"),
+        scan_hwp3: parsed.on("scan-hwp3"),
+        scan_onenote: parsed.on("scan-onenote"),
+        scan_archive: parsed.on("scan-archive"),
+        scan_image: parsed.on("scan-image"),
+        scan_image_hash: parsed.on("scan-image-fuzzy-hash"),
+        phishing_signatures: parsed.on("phishing-sigs"),
+        phishing_urls: parsed.on("phishing-scan-urls"),
+        heuristic_alerts: parsed.on("heuristic-alerts"),
+        heuristic_precedence: parsed.on("heuristic-scan-precedence"),
+        alert_broken: parsed.on("alert-broken"),
+        alert_broken_media: parsed.on("alert-broken-media"),
+        alert_encrypted_archive: parsed.on("alert-encrypted-archive")
+            || parsed.on("alert-encrypted"),
+        alert_encrypted_doc: parsed.on("alert-encrypted-doc") || parsed.on("alert-encrypted"),
+        alert_macros: parsed.on("alert-macros"),
+        alert_exceeds_max: parsed.on("alert-exceeds-max"),
+        alert_phishing_ssl: parsed.on("alert-phishing-ssl"),
+        alert_phishing_cloak: parsed.on("alert-phishing-cloak"),
+        alert_partition_intersection: parsed.on("alert-partition-intersection"),
+        detect_pua: parsed.on("detect-pua"),
+        include_pua: words("include-pua"),
+        exclude_pua: words("exclude-pua"),
+        detect_structured: parsed.on("detect-structured"),
+        structured_cc_count: number("structured-cc-count"),
+        structured_cc_only: parsed.number("structured-cc-mode") == 1,
+        structured_ssn_count: number("structured-ssn-count"),
+        structured_ssn_format: number("structured-ssn-format"),
+        check_certificates: !parsed.on("nocerts"),
+        yara: parsed.text("yara-rules").is_none_or(|mode| mode != "no"),
+        full_tree: parsed.on("log-hash") || parsed.on("log-file-type"),
+        explain: false,
+        ..ScanOptions::default()
+    }
+}
+
+/// Where lines go: standard output, standard error and a log file.
+struct Output {
+    log: Option<File>,
+    to_stdout: bool,
+}
+
+impl Output {
+    fn open(parsed: &Parsed) -> Result<Self, String> {
+        let log = match parsed.text("log") {
+            None => None,
+            Some(path) => {
+                let opened = File::options().append(true).create(true).open(path);
+                let mut file = opened.map_err(|error| {
+                    format!("ERROR: Can't open {} in append mode: {error}", path.display())
+                })?;
+                let rule = "-".repeat(79);
+                let _ = write!(file, "\n{rule}\n\n");
+                Some(file)
+            }
+        };
+        Ok(Self { log, to_stdout: parsed.on("stdout") })
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        // A reader that went away ends the program's purpose, not the scan of what follows.
+        let _ = io::stdout().lock().write_all(bytes);
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let mut text = line.to_vec();
+        text.push(b'\n');
+        self.raw(&text);
+        if let Some(log) = &mut self.log {
+            let _ = log.write_all(&text);
+        }
+    }
+
+    fn about(&mut self, path: &Path, text: &str) {
+        self.line(&[path.as_os_str().as_bytes(), b": ", text.as_bytes()].concat());
+    }
+
+    fn warn(&mut self, line: &str) {
+        if self.to_stdout {
+            self.raw(format!("{line}\n").as_bytes());
+        } else {
+            eprintln!("{line}");
+        }
+        if let Some(log) = &mut self.log {
+            let _ = writeln!(log, "{line}");
+        }
+    }
+
+    fn summary(&mut self, text: &str) {
+        self.raw(text.as_bytes());
+        if let Some(log) = &mut self.log {
+            let _ = log.write_all(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The commands of `holdfast`, from which help, manual pages and completions are generated.
+
+mod content;
+mod inspect;
+mod options;
+mod print;
+mod scan;
+mod selftest;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+/// Exit codes of every command. Source: our own; `docs/manual.md`.
+pub(crate) mod exit {
+    /// Everything was looked at and nothing was found; of other commands: done.
+    pub(crate) const CLEAN: u8 = 0;
+    /// Something was found.
+    pub(crate) const DETECTED: u8 = 1;
+    /// Something failed, or the command line is wrong.
+    pub(crate) const ERROR: u8 = 2;
+    /// Nothing was found, but not everything was looked at.
+    pub(crate) const INCOMPLETE: u8 = 3;
+}
+
+/// Runs a command line; the first argument is the program's name.
+pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    let matches = match options::command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = error.print();
+            return ExitCode::from(if shown { exit::CLEAN } else { exit::ERROR });
+        }
+    };
+    let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(exit::ERROR) };
+    let done = match name {
+        "scan" => scan::run(matches),
+        "inspect" => inspect::run(matches),
+        "content" => content::run(matches),
+        "selftest" => selftest::run(matches),
+        "completions" => print::completions(matches),
+        _ => print::manual(matches),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("holdfast: {error:#}");
+        ExitCode::from(exit::ERROR)
+    })
+}

@@ -1,0 +1,250 @@
+//! `holdfast content`: check, compile, list, describe and explain signatures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::ArgMatches;
+use hf_core::signature::{
+    BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, LogicalSig, MagicSig,
+    NotRun, PasswordSig, PhishingSig, SigMeta,
+};
+use hf_pack::Pack;
+use hf_sig::{Diagnostic, IgnoreSet, LoadOptions, Severity};
+use serde_json::json;
+
+use super::{exit, scan};
+use crate::content;
+use crate::display::{self, safe_path};
+
+/// Runs the command.
+pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    match matches.subcommand() {
+        Some(("lint", matches)) => lint(matches),
+        Some(("build", matches)) => build(matches),
+        Some(("list", matches)) => list(matches),
+        Some(("info", matches)) => info(matches),
+        _ => Ok(ExitCode::from(exit::ERROR)),
+    }
+}
+
+/// Takes note of regular expressions that cannot be compiled, and of nothing else.
+#[derive(Default)]
+struct Checker {
+    complaints: Vec<String>,
+}
+
+impl Collector for Checker {
+    fn hash(&mut self, _: SigMeta<'_>, _: HashSig<'_>) {}
+    fn body(&mut self, _: SigMeta<'_>, _: BodySig) {}
+    fn logical(&mut self, meta: SigMeta<'_>, sig: LogicalSig) {
+        for (idx, sub) in sig.subs.iter().enumerate() {
+            if let hf_core::signature::Sub::Pcre { pattern, flags, .. } = sub
+                && let Err(why) = hf_match::check_pcre(pattern, *flags)
+            {
+                self.complaints.push(format!(
+                    "{}:{}: sub-signature {idx} of {}: {why}",
+                    meta.file, meta.line, meta.name
+                ));
+            }
+        }
+    }
+    fn container(&mut self, _: SigMeta<'_>, _: ContainerSig) {}
+    fn icon(&mut self, _: SigMeta<'_>, _: IconSig) {}
+    fn magic(&mut self, _: SigMeta<'_>, _: MagicSig) {}
+    fn password(&mut self, _: SigMeta<'_>, _: PasswordSig) {}
+    fn phishing(&mut self, _: SigMeta<'_>, _: PhishingSig) {}
+    fn ignore(&mut self, _: SigMeta<'_>, _: IgnoreSig) {}
+    fn config(&mut self, _: SigMeta<'_>, _: ConfigSig) {}
+    fn yara(&mut self, meta: SigMeta<'_>, text: &str) {
+        let source = hf_yara::Source { file: meta.file, text };
+        let (_, warnings) = hf_yara::RuleSet::compile([source]);
+        self.complaints.extend(warnings.into_iter().map(|warning| warning.text));
+    }
+    fn not_run(&mut self, _: SigMeta<'_>, _: NotRun) {}
+}
+
+fn lint(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let json = matches.get_flag("json");
+    let mut bad = false;
+    for path in databases(matches)? {
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", safe_path(&path)))?;
+        let name = base_name(&path);
+        let options = LoadOptions { keep_going: true, ..LoadOptions::default() };
+        let mut checker = Checker::default();
+        let loaded = hf_sig::load(&name, &bytes, &options, &mut IgnoreSet::default(), &mut checker);
+        let (signatures, diagnostics) = match loaded {
+            Ok(summary) => (summary.signatures, summary.warnings),
+            Err(rejected) => (0, vec![*rejected.diagnostic]),
+        };
+        bad |= diagnostics.iter().any(|d| d.severity == Severity::Error);
+        bad |= !checker.complaints.is_empty();
+        for diagnostic in &diagnostics {
+            tell(diagnostic, json);
+        }
+        for complaint in &checker.complaints {
+            if json {
+                println!("{}", json!({"type": "diagnostic", "file": name, "reason": complaint}));
+            } else {
+                println!("{complaint}");
+            }
+        }
+        if !json {
+            let complaints = diagnostics.len().saturating_add(checker.complaints.len());
+            println!("{}: {signatures} signatures, {complaints} complaints", safe_path(&path));
+        }
+    }
+    Ok(ExitCode::from(if bad { exit::ERROR } else { exit::CLEAN }))
+}
+
+fn tell(diagnostic: &Diagnostic, json: bool) {
+    if json {
+        let line = json!({
+            "type": "diagnostic", "code": diagnostic.code.id, "file": diagnostic.file,
+            "severity": format!("{:?}", diagnostic.severity).to_lowercase(),
+            "line": diagnostic.line, "column": diagnostic.column, "reason": diagnostic.reason,
+        });
+        println!("{line}");
+    } else {
+        println!("{}", diagnostic.render());
+    }
+}
+
+/// Returns the named files, and of named folders the databases in them.
+fn databases(matches: &ArgMatches) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for path in matches.get_many::<PathBuf>("paths").into_iter().flatten() {
+        if !path.is_dir() {
+            paths.push(path.clone());
+            continue;
+        }
+        let entries =
+            fs::read_dir(path).with_context(|| format!("cannot list {}", safe_path(path)))?;
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| hf_sig::recognised(&base_name(path)).is_some())
+            .collect();
+        found.sort();
+        paths.extend(found);
+    }
+    Ok(paths)
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn build(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let content = content::open(&scan::wanted(matches))?;
+    for warning in &content.warnings {
+        eprintln!("holdfast: warning: {warning}");
+    }
+    for opened in &content.packs {
+        let bytes = u64::try_from(opened.pack.as_bytes().len()).unwrap_or(u64::MAX);
+        let sources: Vec<&str> =
+            opened.pack.meta().sources.iter().map(|source| source.name.as_str()).collect();
+        println!(
+            "{:?}: {} signatures, {}: {}",
+            opened.origin,
+            opened.pack.meta().signatures,
+            display::bytes(bytes),
+            sources.join(" ")
+        );
+    }
+    println!("{} signatures in {:.2} s", content.signatures, started.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let content = content::open(&scan::wanted(matches))?;
+    for warning in &content.warnings {
+        eprintln!("holdfast: warning: {warning}");
+    }
+    for opened in &content.packs {
+        let meta = opened.pack.meta();
+        for source in &meta.sources {
+            let version = source.version.map(|v| format!(" version {v}")).unwrap_or_default();
+            let signed = if meta.official { "signed or built in" } else { "unsigned" };
+            println!(
+                "{:<28} {:>9} signatures  {signed}{version}{}{}  blake3:{}",
+                source.name,
+                source.signatures,
+                if source.built_at.is_empty() { "" } else { " of " },
+                source.built_at,
+                display::hex(source.digest.get(..8).unwrap_or_default()),
+            );
+        }
+        for not_run in &meta.not_run {
+            println!(
+                "{:<28} {:>9} {:?}: read and counted, not run yet",
+                "", not_run.count, not_run.what
+            );
+        }
+    }
+    println!("{:<28} {:>9} signatures", "together", content.signatures);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn info(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    for path in matches.get_many::<PathBuf>("paths").into_iter().flatten() {
+        let shown = safe_path(path);
+        let file = fs::File::open(path).with_context(|| format!("cannot open {shown}"))?;
+        if let Ok(pack) = Pack::open(file) {
+            pack_info(&shown, &pack);
+            continue;
+        }
+        let bytes = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+        let name = base_name(path);
+        let mut nothing = Checker::default();
+        let loaded = hf_sig::load(
+            &name,
+            &bytes,
+            &LoadOptions::default(),
+            &mut IgnoreSet::default(),
+            &mut nothing,
+        );
+        match loaded {
+            Ok(summary) => {
+                let language =
+                    summary.language.map_or_else(|| "unknown".to_owned(), |l| format!("{l:?}"));
+                println!("{shown}: {language}, {} signatures", summary.signatures);
+                println!("  verified: {}", if summary.official { "yes" } else { "no" });
+                println!("  left out: {}, ignored: {}", summary.skipped, summary.ignored);
+                for warning in &summary.warnings {
+                    println!("{}", warning.render());
+                }
+            }
+            Err(rejected) => {
+                println!("{}", rejected.diagnostic.render());
+                return Ok(ExitCode::from(exit::ERROR));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pack_info(shown: &str, pack: &Pack) {
+    let meta = pack.meta();
+    println!(
+        "{shown}: compiled pack, format {}, compiler {}",
+        meta.format_version, meta.compiler_version
+    );
+    println!("  signatures: {}, signed or built in: {}", meta.signatures, meta.official);
+    println!("  blake3: {}", display::hex(pack.digest()));
+    println!(
+        "  verified: {}",
+        match pack.verify() {
+            Ok(()) => "yes".to_owned(),
+            Err(error) => format!("NO: {error}"),
+        }
+    );
+    for source in &meta.sources {
+        println!("  source {}: {} signatures", source.name, source.signatures);
+    }
+    for (section, len) in pack.sections() {
+        println!("  section {:#010x}: {}", section.0, display::bytes(len));
+    }
+}

@@ -1,0 +1,268 @@
+//! The one table of options: parsing, help, manual pages and completions come from it.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Switch,
+    Number,
+    Size,
+    Text,
+    Texts,
+    Path,
+    Paths,
+    OneOf(&'static [&'static str]),
+}
+
+/// One option of one or more commands.
+#[derive(Debug, Clone, Copy)]
+struct Opt {
+    name: &'static str,
+    short: Option<char>,
+    kind: Kind,
+    default: Option<&'static str>,
+    heading: &'static str,
+    doc: &'static str,
+}
+
+const fn opt(name: &'static str, kind: Kind, heading: &'static str, doc: &'static str) -> Opt {
+    Opt { name, short: None, kind, default: None, heading, doc }
+}
+
+impl Opt {
+    const fn short(self, short: char) -> Self {
+        Self { short: Some(short), ..self }
+    }
+
+    const fn default(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    fn arg(&self) -> Arg {
+        let mut arg = Arg::new(self.name).long(self.name).help(self.doc).help_heading(self.heading);
+        if let Some(short) = self.short {
+            arg = arg.short(short);
+        }
+        if let Some(default) = self.default {
+            arg = arg.default_value(default);
+        }
+        match self.kind {
+            Kind::Switch => arg.action(ArgAction::SetTrue),
+            Kind::Number => arg.value_name("N").value_parser(value_parser!(u64)),
+            Kind::Size => arg.value_name("SIZE").value_parser(parse_size),
+            Kind::Text => arg.value_name("TEXT"),
+            Kind::Texts => arg.value_name("TEXT").action(ArgAction::Append),
+            Kind::Path => path(arg),
+            Kind::Paths => path(arg).action(ArgAction::Append),
+            Kind::OneOf(words) => {
+                arg.value_name("WORD").value_parser(PossibleValuesParser::new(words))
+            }
+        }
+    }
+}
+
+fn path(arg: Arg) -> Arg {
+    arg.value_name("PATH")
+        .value_parser(value_parser!(std::path::PathBuf))
+        .value_hint(ValueHint::AnyPath)
+}
+
+/// Reads `400M`, `2G`, `unlimited` or a number of bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    if text == "unlimited" {
+        return Ok(u64::MAX);
+    }
+    let bad = || format!("'{text}' is no size: write a number with K, M, G or T, or 'unlimited'");
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(digits_end);
+    let factor: u64 = match unit.to_ascii_lowercase().trim_end_matches("ib") {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return Err(bad()),
+    };
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(bad)
+}
+
+use Kind::{Number, OneOf, Path, Paths, Size, Switch, Text, Texts};
+
+const CONTENT: &str = "Content";
+const WALK: &str = "Which files";
+const LOOK: &str = "What is looked for";
+const TELL: &str = "What is told";
+const LIMIT: &str = "Limits";
+
+static CONTENT_OPTIONS: &[Opt] = &[
+    opt(
+        "database",
+        Paths,
+        CONTENT,
+        "Signatures: a file, or a folder of databases (repeatable); without it the built-in ones",
+    )
+    .short('d'),
+    opt("with-builtin", Switch, CONTENT, "Use the built-in signatures besides those of --database"),
+    opt(
+        "keep-going",
+        Switch,
+        CONTENT,
+        "Skip malformed signatures and say so, instead of refusing their file",
+    ),
+    opt("official-only", Switch, CONTENT, "Use only signed databases"),
+    opt("yara", OneOf(&["yes", "no", "only"]), CONTENT, "Use YARA rules").default("yes"),
+];
+
+static SCAN_OPTIONS: &[Opt] = &[
+    opt("exclude", Texts, WALK, "Leave out files whose full path matches this regular expression"),
+    opt("exclude-dir", Texts, WALK, "Leave out folders whose full path matches"),
+    opt("include", Texts, WALK, "Only files whose full path matches"),
+    opt("one-file-system", Switch, WALK, "Stay on the file system of each named path").short('x'),
+    opt(
+        "follow-links",
+        OneOf(&["never", "named", "always"]),
+        WALK,
+        "Follow symbolic links never, only those named, or always",
+    )
+    .default("named"),
+    opt("max-dir-depth", Number, WALK, "Deepest folder below a named one").default("255"),
+    opt(
+        "file-list",
+        Path,
+        WALK,
+        "Scan the paths in this file, one on each line; - reads the list from standard input",
+    )
+    .short('f'),
+    opt("null", Switch, WALK, "The file list is separated by NUL bytes").short('0'),
+    opt("all-match", Switch, LOOK, "Report every match instead of the first").short('z'),
+    opt("detect-pua", Switch, LOOK, "Report potentially unwanted applications"),
+    opt("include-pua", Texts, LOOK, "Only these classes of unwanted applications"),
+    opt("exclude-pua", Texts, LOOK, "Not these classes of unwanted applications"),
+    opt("no-heuristics", Switch, LOOK, "Report signatures only"),
+    opt("alert-encrypted", Switch, LOOK, "Report encrypted archives and documents as findings"),
+    opt("alert-macros", Switch, LOOK, "Report documents with macros as findings"),
+    opt("alert-broken", Switch, LOOK, "Report broken executables and images as findings"),
+    opt("alert-exceeds-max", Switch, LOOK, "Report exceeded limits as findings"),
+    opt("detect-structured", Switch, LOOK, "Report card and social security numbers"),
+    opt("like-clamav", Switch, LOOK, "Follow ClamAV's visible quirks (docs/compatibility.md)"),
+    opt("json", Switch, TELL, "One JSON object on each line, for every file (docs/json.md)"),
+    opt("explain", Switch, TELL, "Say why a file matched: signature, offsets, bytes"),
+    opt("only-findings", Switch, TELL, "Do not list what is incomplete or was skipped").short('i'),
+    opt("verbose", Switch, TELL, "List clean files and everything left out").short('v'),
+    opt("no-progress", Switch, TELL, "No progress line on a terminal"),
+    opt("no-summary", Switch, TELL, "No summary at the end"),
+];
+
+static LIMIT_OPTIONS: &[Opt] = &[
+    opt("threads", Number, LIMIT, "Workers at once; 0 means one for each core")
+        .short('t')
+        .default("0"),
+    opt("max-scan-size", Size, LIMIT, "Bytes of one file with all that is in it").default("8G"),
+    opt("max-object-size", Size, LIMIT, "Bytes of one object").default("8G"),
+    opt("max-depth", Number, LIMIT, "Levels of nesting").default("17"),
+    opt("max-objects", Number, LIMIT, "Objects in one file").default("50000"),
+    opt("deadline", Number, LIMIT, "Seconds for one file").default("120"),
+    opt("worker-memory", Size, LIMIT, "Memory of one worker beyond its content").default("2G"),
+];
+
+/// Returns the whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("holdfast")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("An antivirus that nobody can silently turn against its users or switch off")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(scan())
+        .subcommand(inspect())
+        .subcommand(content())
+        .subcommand(
+            Command::new("selftest")
+                .about("Prove that a worker can do nothing but compute")
+                .arg(opt("json", Switch, TELL, "One JSON object on each line").arg()),
+        )
+        .subcommand(
+            Command::new("completions").about("Print the completions of a shell").arg(
+                Arg::new("shell")
+                    .required(true)
+                    .value_parser(PossibleValuesParser::new(["bash", "elvish", "fish", "zsh"])),
+            ),
+        )
+        .subcommand(
+            Command::new("manual")
+                .about("Write the manual pages into a folder")
+                .arg(path(Arg::new("folder")).required(true)),
+        )
+}
+
+fn with(command: Command, options: &[Opt]) -> Command {
+    command.args(options.iter().map(Opt::arg))
+}
+
+fn scan() -> Command {
+    let command = Command::new("scan")
+        .about("Scan files and folders")
+        .after_help("Exit codes: 0 clean, 1 detected, 2 error, 3 incomplete.")
+        .arg(
+            path(Arg::new("paths"))
+                .num_args(0..)
+                .help("Files and folders; - is standard input; without any, this folder"),
+        );
+    with(with(with(command, CONTENT_OPTIONS), SCAN_OPTIONS), LIMIT_OPTIONS)
+}
+
+fn inspect() -> Command {
+    let command = Command::new("inspect")
+        .about("Draw the tree of objects in a file, with types, sizes, digests and defects")
+        .arg(path(Arg::new("paths")).num_args(1..).required(true))
+        .arg(opt("json", Switch, TELL, "One JSON object on each line (docs/json.md)").arg());
+    with(with(command, CONTENT_OPTIONS), LIMIT_OPTIONS)
+}
+
+fn content() -> Command {
+    let files = || path(Arg::new("paths")).num_args(1..).required(true);
+    Command::new("content")
+        .about("Work with signatures")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("lint")
+                .about("Check databases and say where each is wrong")
+                .arg(files())
+                .arg(opt("json", Switch, TELL, "One JSON object on each line").arg()),
+        )
+        .subcommand(with(
+            Command::new("build").about("Compile databases into the cache"),
+            CONTENT_OPTIONS,
+        ))
+        .subcommand(with(
+            Command::new("list").about("List the content in use and where it is from"),
+            CONTENT_OPTIONS,
+        ))
+        .subcommand(
+            Command::new("info")
+                .about("Describe a database, a signed container or a compiled pack")
+                .arg(files()),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("17"), Ok(17));
+        assert_eq!(parse_size("4G"), Ok(4 << 30));
+        assert_eq!(parse_size("4KiB"), Ok(4096));
+        assert_eq!(parse_size("unlimited"), Ok(u64::MAX));
+        assert!(parse_size("G").is_err() && parse_size("1X").is_err());
+        assert!(parse_size("99999999999G").is_err());
+    }
+}

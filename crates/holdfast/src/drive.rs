@@ -1,0 +1,185 @@
+//! Many files through several workers, with the results in the order of the walk.
+//!
+//! One thread walks, one thread a worker scans, the caller's thread receives. All queues are bounded, so
+//! a slow receiver slows the walk instead of filling memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use hf_core::Report;
+use hf_worker::{ScanRequest, Worker};
+
+use crate::walk::{Note, Step, WalkOptions, walk};
+
+/// What to walk.
+#[derive(Debug)]
+pub(crate) enum Named {
+    /// A path that the user named.
+    Path(PathBuf),
+    /// A file that is already open, under the name to tell.
+    Open(PathBuf, File),
+}
+
+/// One result, in the order of the walk.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A directory was entered.
+    Directory,
+    /// Something was not scanned.
+    Note(PathBuf, Note),
+    /// A file was scanned.
+    Scanned(Scanned),
+}
+
+/// A file that was scanned.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    /// The path as the user would write it.
+    pub(crate) path: PathBuf,
+    /// The very file that was scanned.
+    pub(crate) file: File,
+    /// Size in bytes when it was opened.
+    pub(crate) size: u64,
+    /// What was found.
+    pub(crate) report: Report,
+}
+
+struct Job {
+    seq: u64,
+    path: PathBuf,
+    file: File,
+    size: u64,
+}
+
+/// Walks and scans; ends when everything is told or `receive` breaks.
+pub(crate) fn drive(
+    named: Vec<Named>,
+    options: &WalkOptions,
+    workers: Vec<Worker>,
+    receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) {
+    let stop = AtomicBool::new(false);
+    let (jobs_in, jobs_out) = sync_channel::<Job>(QUEUE_LEN);
+    let (events_in, events_out) = sync_channel::<(u64, Event)>(QUEUE_LEN);
+    let jobs_out = Arc::new(Mutex::new(jobs_out));
+    thread::scope(|scope| {
+        let stop = &stop;
+        let notes = events_in.clone();
+        scope.spawn(move || walk_all(named, options, stop, &jobs_in, &notes));
+        for worker in workers {
+            let jobs = Arc::clone(&jobs_out);
+            let events = events_in.clone();
+            scope.spawn(move || scan_all(worker, &jobs, &events, stop));
+        }
+        drop(events_in);
+        drop(jobs_out);
+        in_order(&events_out, stop, receive);
+        stop.store(true, Ordering::Relaxed);
+        // Senders that wait for room end when the receiver is gone.
+        drop(events_out);
+    });
+}
+
+fn walk_all(
+    named: Vec<Named>,
+    options: &WalkOptions,
+    stop: &AtomicBool,
+    jobs: &SyncSender<Job>,
+    events: &SyncSender<(u64, Event)>,
+) {
+    let mut seq = 0u64;
+    let mut visit = |step: Step| {
+        if stop.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        let sent = match step {
+            Step::File { path, file, size } => jobs.send(Job { seq, path, file, size }).is_ok(),
+            Step::Directory => events.send((seq, Event::Directory)).is_ok(),
+            Step::Note { path, note } => events.send((seq, Event::Note(path, note))).is_ok(),
+        };
+        seq = seq.saturating_add(1);
+        if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    for item in named {
+        let ended = match item {
+            Named::Path(path) => walk(&path, options, &mut visit),
+            Named::Open(path, file) => {
+                let size = file.metadata().map_or(0, |meta| meta.len());
+                visit(Step::File { path, file, size })
+            }
+        };
+        if ended.is_break() {
+            return;
+        }
+    }
+}
+
+/// Keeps one worker busy: small files wait in it, a large one has it for itself.
+fn scan_all(
+    mut worker: Worker,
+    jobs: &Mutex<Receiver<Job>>,
+    events: &SyncSender<(u64, Event)>,
+    stop: &AtomicBool,
+) {
+    let mut paths: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    loop {
+        while worker.has_room() && !stop.load(Ordering::Relaxed) {
+            let Some(job) = next_job(jobs, worker.is_idle()) else { break };
+            let Job { seq, path, file, size } = job;
+            let name = path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
+            let request = ScanRequest { id: seq, name, ..ScanRequest::default() };
+            paths.insert(seq, path);
+            worker.submit(hf_worker::Job { request, file, size });
+        }
+        let Some(answer) = worker.answer() else { return };
+        let hf_worker::Answer { job, report, .. } = answer;
+        let seq = job.request.id;
+        let path = paths.remove(&seq).unwrap_or_default();
+        let scanned = Scanned { path, file: job.file, size: job.size, report };
+        if events.send((seq, Event::Scanned(scanned))).is_err() {
+            return;
+        }
+    }
+}
+
+fn next_job(jobs: &Mutex<Receiver<Job>>, wait: bool) -> Option<Job> {
+    if wait {
+        return jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    }
+    // Another thread that waits here holds the lock: then there is nothing to take.
+    jobs.try_lock().ok()?.try_recv().ok()
+}
+
+fn in_order(
+    events: &Receiver<(u64, Event)>,
+    stop: &AtomicBool,
+    receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) {
+    let mut next = 0u64;
+    let mut early = BTreeMap::new();
+    for (seq, event) in events {
+        early.insert(seq, event);
+        while let Some(event) = early.remove(&next) {
+            next = next.saturating_add(1);
+            if receive(event).is_break() {
+                stop.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+    for event in early.into_values() {
+        if receive(event).is_break() {
+            return;
+        }
+    }
+}
+
+/// Jobs that wait between walk and workers: enough for full batches, few enough descriptors.
+const QUEUE_LEN: usize = 64;

@@ -1,0 +1,303 @@
+//! Walking files and directories: each file is opened once, by its directory's descriptor.
+//!
+//! Promises: no file is opened by following a link unless the caller asks; a named pipe or device never
+//! blocks the walk and is never opened; a directory that is its own ancestor through links ends there.
+//! Leaves out: scanning.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use regex_automata::meta::Regex;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+/// When links are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Follow {
+    /// Never.
+    Never,
+    /// Only those that the user named.
+    Named,
+    /// Always.
+    Always,
+}
+
+/// How to walk.
+#[derive(Debug)]
+pub(crate) struct WalkOptions {
+    pub(crate) recursive: bool,
+    /// Levels below a named directory; those below are told as [`Note::TooDeep`].
+    pub(crate) max_depth: u32,
+    pub(crate) follow_dirs: Follow,
+    pub(crate) follow_files: Follow,
+    pub(crate) cross_filesystems: bool,
+    /// Leave out `/proc`, `/sys` and other file systems that hold no files.
+    pub(crate) skip_pseudo: bool,
+    pub(crate) exclude: Vec<Regex>,
+    pub(crate) exclude_dir: Vec<Regex>,
+    pub(crate) include: Vec<Regex>,
+    pub(crate) include_dir: Vec<Regex>,
+}
+
+/// Why something was not handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Note {
+    SymbolicLink,
+    Excluded,
+    ExcludedProc,
+    OtherFilesystem,
+    AccessDenied,
+    CannotOpenDirectory(String),
+    CannotOpen(String),
+    Missing,
+    NotRegular,
+    Empty,
+    TooDeep,
+    LinkLoop,
+}
+
+/// One step of a walk.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A directory is entered.
+    Directory,
+    /// A file to scan.
+    File {
+        /// The path as the user would write it.
+        path: PathBuf,
+        /// Opened for reading.
+        file: File,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// Something that is not scanned.
+    Note {
+        /// The path as the user would write it.
+        path: PathBuf,
+        /// Why.
+        note: Note,
+    },
+}
+
+/// Receives steps; `Break` ends the walk.
+pub(crate) type Visit<'v> = dyn FnMut(Step) -> ControlFlow<()> + 'v;
+
+/// Walks one named path.
+pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -> ControlFlow<()> {
+    let real = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_path_buf());
+    let mut walker = Walker { options, visit, ancestors: Vec::new() };
+    let note = |note| Step::Note { path: named.to_path_buf(), note };
+    let link = match rustix::fs::lstat(named) {
+        Ok(stat) => stat,
+        Err(Errno::ACCESS) => return (walker.visit)(note(Note::AccessDenied)),
+        Err(_) => return (walker.visit)(note(Note::Missing)),
+    };
+    let is_link = FileType::from_raw_mode(link.st_mode) == FileType::Symlink;
+    let stat = if is_link { rustix::fs::stat(named) } else { Ok(link) };
+    let Ok(stat) = stat else { return (walker.visit)(note(Note::Missing)) };
+    let at = At { parent: CWD, name: named.as_os_str(), path: named, real: &real };
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory if is_link && options.follow_dirs == Follow::Never => {
+            (walker.visit)(note(Note::SymbolicLink))
+        }
+        FileType::RegularFile if is_link && options.follow_files == Follow::Never => {
+            (walker.visit)(note(Note::SymbolicLink))
+        }
+        FileType::Directory => walker.directory(&at, &stat, 0, true),
+        FileType::RegularFile => walker.file(&at, &stat, true),
+        _ => (walker.visit)(note(Note::NotRegular)),
+    }
+}
+
+struct At<'a> {
+    parent: BorrowedFd<'a>,
+    name: &'a OsStr,
+    path: &'a Path,
+    real: &'a Path,
+}
+
+struct Walker<'o, 'v> {
+    options: &'o WalkOptions,
+    visit: &'o mut Visit<'v>,
+    /// Device and inode of the directories around, outermost first.
+    ancestors: Vec<(u64, u64)>,
+}
+
+impl Walker<'_, '_> {
+    fn note(&mut self, path: &Path, note: Note) -> ControlFlow<()> {
+        (self.visit)(Step::Note { path: path.to_path_buf(), note })
+    }
+
+    fn directory(&mut self, at: &At<'_>, stat: &Stat, depth: u32, follow: bool) -> ControlFlow<()> {
+        if !selected(&self.options.exclude_dir, &self.options.include_dir, at.real) {
+            return self.note(at.path, Note::Excluded);
+        }
+        let id = (stat.st_dev, stat.st_ino);
+        if self.ancestors.contains(&id) {
+            return self.note(at.path, Note::LinkLoop);
+        }
+        let fd = match open(at, OFlags::DIRECTORY, follow) {
+            Ok(fd) => fd,
+            Err(error) => return self.note(at.path, Note::CannotOpenDirectory(text(error))),
+        };
+        if self.options.skip_pseudo && is_pseudo(fd.as_fd()) {
+            return self.note(at.path, Note::ExcludedProc);
+        }
+        let root_device = self.ancestors.first().map_or(stat.st_dev, |first| first.0);
+        if !self.options.cross_filesystems && stat.st_dev != root_device {
+            return self.note(at.path, Note::OtherFilesystem);
+        }
+        (self.visit)(Step::Directory)?;
+        self.ancestors.push(id);
+        let done = self.entries(at, &fd, depth);
+        self.ancestors.pop();
+        done
+    }
+
+    fn entries(&mut self, at: &At<'_>, fd: &OwnedFd, depth: u32) -> ControlFlow<()> {
+        let listing = match Dir::read_from(fd) {
+            Ok(listing) => listing,
+            Err(error) => return self.note(at.path, Note::CannotOpenDirectory(text(error))),
+        };
+        for entry in listing {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return self.note(at.path, Note::CannotOpenDirectory(text(error))),
+            };
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            self.entry(at, fd.as_fd(), name, entry.file_type(), depth)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn entry(
+        &mut self,
+        at: &At<'_>,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        listed: FileType,
+        depth: u32,
+    ) -> ControlFlow<()> {
+        let name = OsStr::from_bytes(name.to_bytes());
+        let path = join(at.path, name);
+        let real = at.real.join(name);
+        let at = At { parent, name, path: &path, real: &real };
+        if listed == FileType::Directory && !self.options.recursive {
+            return ControlFlow::Continue(());
+        }
+        let link = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return ControlFlow::Continue(()),
+            Err(Errno::ACCESS) => return self.note(&path, Note::AccessDenied),
+            Err(error) => return self.note(&path, Note::CannotOpen(text(error))),
+        };
+        let is_link = FileType::from_raw_mode(link.st_mode) == FileType::Symlink;
+        let stat = if is_link {
+            let followed = rustix::fs::statat(parent, name, AtFlags::empty());
+            let Ok(stat) = followed else { return self.note(&path, Note::SymbolicLink) };
+            stat
+        } else {
+            link
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if is_link && self.options.follow_dirs != Follow::Always => {
+                self.note(&path, Note::SymbolicLink)
+            }
+            FileType::RegularFile if is_link && self.options.follow_files != Follow::Always => {
+                self.note(&path, Note::SymbolicLink)
+            }
+            FileType::Directory if !self.options.recursive => ControlFlow::Continue(()),
+            FileType::Directory if depth >= self.options.max_depth => {
+                self.note(&path, Note::TooDeep)
+            }
+            FileType::Directory => self.directory(&at, &stat, depth.saturating_add(1), is_link),
+            FileType::RegularFile => self.file(&at, &stat, is_link),
+            _ => self.note(&path, Note::NotRegular),
+        }
+    }
+
+    fn file(&mut self, at: &At<'_>, stat: &Stat, follow: bool) -> ControlFlow<()> {
+        if !selected(&self.options.exclude, &self.options.include, at.real) {
+            return self.note(at.path, Note::Excluded);
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        if size == 0 && at.real.starts_with("/proc") {
+            return self.note(at.path, Note::ExcludedProc);
+        }
+        if size == 0 {
+            return self.note(at.path, Note::Empty);
+        }
+        let fd = match open(at, OFlags::NONBLOCK | OFlags::NOCTTY, follow) {
+            Ok(fd) => fd,
+            Err(Errno::ACCESS | Errno::PERM) => return self.note(at.path, Note::AccessDenied),
+            Err(Errno::LOOP) => return self.note(at.path, Note::SymbolicLink),
+            Err(Errno::NOENT) => return self.note(at.path, Note::Missing),
+            Err(error) => return self.note(at.path, Note::CannotOpen(text(error))),
+        };
+        (self.visit)(Step::File { path: at.path.to_path_buf(), file: File::from(fd), size })
+    }
+}
+
+fn open(at: &At<'_>, flags: OFlags, follow: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+    if !follow {
+        flags |= OFlags::NOFOLLOW;
+    }
+    // A scan must not change access times where the owner allows that.
+    match rustix::fs::openat(at.parent, at.name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(at.parent, at.name, flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
+/// Joins as people write it: `dir/` and `name` give `dir/name`.
+fn join(folder: &Path, name: &OsStr) -> PathBuf {
+    let mut path = folder.as_os_str().as_bytes().to_vec();
+    if path.last() != Some(&b'/') {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.as_bytes());
+    PathBuf::from(OsStr::from_bytes(&path))
+}
+
+fn selected(exclude: &[Regex], include: &[Regex], real: &Path) -> bool {
+    let path = real.as_os_str().as_bytes();
+    let path = path.get(..path.len().min(MATCHED_PATH_LEN)).unwrap_or_default();
+    if exclude.iter().any(|regex| regex.is_match(path)) {
+        return false;
+    }
+    include.is_empty() || include.iter().any(|regex| regex.is_match(path))
+}
+
+fn is_pseudo(fd: BorrowedFd<'_>) -> bool {
+    let Ok(stat) = rustix::fs::fstatfs(fd) else { return false };
+    u64::try_from(stat.f_type).is_ok_and(|kind| PSEUDO_FILESYSTEMS.contains(&kind))
+}
+
+fn text(error: Errno) -> String {
+    std::io::Error::from(error).to_string()
+}
+
+/// ClamAV looks only at this many bytes of a path when it excludes or includes.
+const MATCHED_PATH_LEN: usize = 512;
+
+/// Magic numbers of file systems without files worth scanning. Source: linux/magic.h.
+const PSEUDO_FILESYSTEMS: [u64; 10] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x7363_6673, // securityfs
+    0xcafe_4a11, // bpf
+    0x6265_6570, // configfs
+    0x6165_676c, // pstore
+];
