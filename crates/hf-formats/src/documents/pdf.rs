@@ -197,6 +197,9 @@ impl<'a> Document<'a> {
 
     /// Hands an object stream over, and looks at the objects in it.
     fn object_stream(&mut self, object: &Object, sink: &mut dyn Sink) -> Result<(), Stop> {
+        if object.stream.is_none() {
+            return Ok(());
+        }
         let value = self.value(object);
         let Some(dict) = value.dict().filter(|dict| is_object_stream(dict)) else { return Ok(()) };
         let Some(data) = self.decoded(object, dict, sink)? else { return Ok(()) };
@@ -204,6 +207,8 @@ impl<'a> Document<'a> {
         sink.child(Child { name: name.as_bytes(), data: &data, role: ChildRole::Member })?;
         let first = dict.int("First").and_then(|first| usize::try_from(first).ok()).unwrap_or(0);
         let mut index = Lexer::new(&data, 0);
+        // Objects of an honest stream are disjoint.
+        let mut left = data.len().saturating_mul(4);
         for _ in 0..objects::OBJECTS_MAX {
             let (Some(Value::Int(number)), Some(Value::Int(off))) =
                 (index.value(0), index.value(0))
@@ -215,10 +220,11 @@ impl<'a> Document<'a> {
             let Some(value) = lexer.value(0) else { continue };
             self.obfuscated |= lexer.obfuscated;
             let source = data.get(off..lexer.off).unwrap_or_default();
+            left = left.saturating_sub(source.len());
             self.relate(&value);
             let name = format!("obj-{number}");
             self.actions(&value, source, &name, None, sink)?;
-            if index.off >= first {
+            if index.off >= first || left == 0 {
                 break;
             }
         }
@@ -229,10 +235,7 @@ impl<'a> Document<'a> {
     fn object(&mut self, object: &Object, sink: &mut dyn Sink) -> Result<(), Stop> {
         let value = self.value(object);
         let name = object_name(object);
-        let end = object.stream.as_ref().map_or(object.end, |stream| stream.start);
-        let mut lexer = Lexer::new(self.bytes.get(..end).unwrap_or_default(), object.off);
-        lexer.value(0);
-        let source = self.bytes.get(object.off..lexer.off).unwrap_or_default();
+        let source = self.bytes.get(object.off..object.end).unwrap_or_default();
         let is_encryption = self.encrypt_ref == Some(object.number);
         let key = Some((object.number, object.generation)).filter(|_| !is_encryption);
         self.actions(&value, source, &name, key, sink)?;

@@ -20,7 +20,7 @@ const STRING: u16 = 0x0207;
 const BOF: u16 = 0x0809;
 
 const SHEETS_MAX: usize = 1024;
-const LINES_LEN_MAX: usize = 16 << 20;
+const LINES_LEN_MAX: usize = 4 << 20;
 
 /// One record: type, offset of its data, data.
 #[derive(Debug, Clone, Copy)]
@@ -105,19 +105,28 @@ pub(super) fn macro_sheets(stream: &[u8]) -> MacroSheets {
             _ => {}
         }
     }
+    // Sheets are disjoint; four times the stream is more than any honest workbook asks for.
+    let mut records_left = stream.len();
     for off in offs {
-        sheet(stream, off, &names, &strings, &mut found.text);
+        sheet(stream, off, (&names, &strings), &mut records_left, &mut found.text);
     }
     found
 }
 
 /// Renders the formulas of one sheet.
-fn sheet(stream: &[u8], off: usize, names: &[String], strings: &[String], text: &mut String) {
+fn sheet(
+    stream: &[u8],
+    off: usize,
+    (names, strings): (&[String], &[String]),
+    records_left: &mut usize,
+    text: &mut String,
+) {
     let cells = records(stream, off).take_while(|record| record.kind != EOF);
     for record in cells {
-        if text.len() > LINES_LEN_MAX {
+        if text.len() > LINES_LEN_MAX || *records_left == 0 {
             return;
         }
+        *records_left = records_left.saturating_sub(1);
         let cell = || {
             let row = u16_at(record.data, 0).unwrap_or(0);
             super::xlm::cell_name(row, u16_at(record.data, 2).unwrap_or(0))

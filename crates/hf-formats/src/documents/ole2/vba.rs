@@ -8,7 +8,7 @@
 //! Leaves out: compiled p-code, the password of the project (it protects nothing).
 //! Sources: [1] MS-OVBA §2.3.4.2 (`dir`), §2.3.4.3 (module streams).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hf_core::{Child, ChildRole, FileType, Reason, Sink, Stop};
 
@@ -42,8 +42,24 @@ struct Source {
     text: Vec<u8>,
 }
 
+/// Bounds on what one document may make us hold; honest projects stay far below.
 const MODULES_MAX: usize = 4096;
 const PROJECT_LEN_MAX: usize = 32 << 20;
+const DIRS_MAX: usize = 64;
+const DIR_LEN_MAX: usize = 4 << 20;
+
+/// Sources found so far, bounded together.
+#[derive(Debug, Default)]
+struct Sources {
+    list: Vec<Source>,
+    len: usize,
+    /// Streams that were done.
+    done: BTreeSet<usize>,
+    more: bool,
+}
+
+/// Streams by their storage and their name in lower case.
+type Index = BTreeMap<(Option<usize>, String), usize>;
 
 /// Notes a stream that looks as if it held source.
 pub(crate) fn suspect(entry: usize, stream: &[u8]) -> Option<Suspect> {
@@ -60,92 +76,86 @@ pub(crate) fn extract(
     suspects: &[Suspect],
     sink: &mut dyn Sink,
 ) -> Result<bool, Stop> {
-    let mut done = BTreeSet::new();
-    let mut sources = Vec::new();
-    for dir in named(cfb, "dir") {
-        project(cfb, dir, &mut done, &mut sources, sink)?;
+    let mut sources = Sources::default();
+    let index: Index = cfb
+        .streams()
+        .filter_map(|idx| {
+            let entry = cfb.entries.get(idx)?;
+            Some(((entry.parent, entry.name().to_lowercase()), idx))
+        })
+        .collect();
+    let dirs = index.iter().filter(|((_, name), _)| name == "dir");
+    for dir in dirs.map(|(_, idx)| *idx).take(DIRS_MAX) {
+        project(cfb, dir, &index, &mut sources, sink)?;
     }
     for suspect in suspects {
-        if !done.insert(suspect.entry) {
+        if !sources.done.insert(suspect.entry) {
             continue;
         }
+        sink.poll()?;
         let name = cfb.path_name(suspect.entry, |_| None).into_bytes();
         let stream = cfb.read(suspect.entry, sink.child_cap(), sink)?.bytes;
         for off in &suspect.offs {
-            let container = stream.get(*off..).unwrap_or_default();
-            take(&name, container, &mut sources, sink);
+            sources.take(&name, stream.get(*off..).unwrap_or_default(), sink);
         }
     }
-    hand_over(&sources, sink)?;
-    Ok(!sources.is_empty())
-}
-
-fn named(cfb: &Cfb<'_>, name: &str) -> Vec<usize> {
-    let is = |idx: &usize| {
-        cfb.entries.get(*idx).is_some_and(|entry| entry.name().eq_ignore_ascii_case(name))
-    };
-    cfb.streams().filter(is).collect()
+    if sources.more {
+        sink.unscanned(b"vba_project", Reason::FormatLimit("VBA source".into()));
+    }
+    hand_over(&sources.list, sink)?;
+    Ok(!sources.list.is_empty())
 }
 
 fn project(
     cfb: &mut Cfb<'_>,
     dir: usize,
-    done: &mut BTreeSet<usize>,
-    sources: &mut Vec<Source>,
+    index: &Index,
+    sources: &mut Sources,
     sink: &mut dyn Sink,
 ) -> Result<(), Stop> {
     let stream = cfb.read(dir, sink.child_cap(), sink)?.bytes;
-    let Some(records) = decompress(&stream, PROJECT_LEN_MAX) else { return Ok(()) };
+    let Some(records) = decompress(&stream, DIR_LEN_MAX) else { return Ok(()) };
     let parent = cfb.entries.get(dir).and_then(|entry| entry.parent);
     for module in parse_dir(&records.bytes) {
-        let Some(idx) = find_module(cfb, parent, &module) else {
+        let names = [module.stream_wide.clone(), String::from_utf8_lossy(&module.stream).into()];
+        let found = names.iter().find_map(|name| index.get(&(parent, name.to_lowercase())));
+        let Some(idx) = found.copied() else {
             sink.unscanned(&module.name, Reason::Damaged("VBA module without a stream".into()));
             continue;
         };
-        if !done.insert(idx) {
+        if !sources.done.insert(idx) {
             continue;
         }
         sink.poll()?;
         let stream = cfb.read(idx, sink.child_cap(), sink)?.bytes;
         let container = stream.get(size(u64::from(module.text_off))..).unwrap_or_default();
         if container.first() == Some(&1) && container.len() > 3 {
-            take(&module.name, container, sources, sink);
+            sources.take(&module.name, container, sink);
             continue;
         }
         for off in find_sources(&stream) {
-            let container = stream.get(off..).unwrap_or_default();
-            take(&module.name, container, sources, sink);
+            sources.take(&module.name, stream.get(off..).unwrap_or_default(), sink);
         }
     }
     Ok(())
 }
 
-fn take(name: &[u8], container: &[u8], sources: &mut Vec<Source>, sink: &mut dyn Sink) {
-    let cap = size(sink.child_cap()).min(PROJECT_LEN_MAX);
-    if sources.len() >= MODULES_MAX {
-        return;
-    }
-    if let Some(text) = decompress(container, cap) {
+impl Sources {
+    fn take(&mut self, name: &[u8], container: &[u8], sink: &mut dyn Sink) {
+        let cap = size(sink.child_cap()).min(PROJECT_LEN_MAX.saturating_sub(self.len));
+        if self.list.len() >= MODULES_MAX || cap == 0 {
+            self.more = true;
+            return;
+        }
+        let Some(text) = decompress(container, cap) else { return };
         if !text.whole {
             sink.unscanned(name, Reason::Damaged("compressed VBA source".into()));
         }
+        self.len = self.len.saturating_add(text.bytes.len());
         if !text.bytes.is_empty() {
-            sources.push(Source { name: name.to_vec(), text: text.bytes });
+            self.list.push(Source { name: name.to_vec(), text: text.bytes });
         }
     }
-}
-
-fn find_module(cfb: &Cfb<'_>, parent: Option<usize>, module: &ModuleRecord) -> Option<usize> {
-    let narrow = String::from_utf8_lossy(&module.stream);
-    let same = |idx: &usize| {
-        cfb.entries.get(*idx).is_some_and(|entry| {
-            let name = entry.name();
-            entry.parent == parent
-                && (name.eq_ignore_ascii_case(&module.stream_wide)
-                    || name.eq_ignore_ascii_case(&narrow))
-        })
-    };
-    cfb.streams().find(same)
 }
 
 /// Reads the module records of a decompressed `dir` stream; others are skipped by their size.
@@ -185,13 +195,11 @@ fn hand_over(sources: &[Source], sink: &mut dyn Sink) -> Result<(), Stop> {
         let data = source.text.as_slice();
         sink.child(Child { name, data, role: ChildRole::Typed(FileType::TextAscii) })?;
         sink.child(Child { name, data, role: ChildRole::Normalised(FileType::Msole2) })?;
-        if project.len().saturating_add(data.len()) <= PROJECT_LEN_MAX {
-            project.extend_from_slice(b"REM MODULENAME: ");
-            project.extend_from_slice(name);
-            project.push(b'\n');
-            normalise(data, &mut project);
-            project.extend_from_slice(b"\n\n");
-        }
+        project.extend_from_slice(b"REM MODULENAME: ");
+        project.extend_from_slice(name);
+        project.push(b'\n');
+        normalise(data, &mut project);
+        project.extend_from_slice(b"\n\n");
     }
     if !project.is_empty() {
         let role = ChildRole::Typed(FileType::TextAscii);

@@ -8,8 +8,9 @@
 use super::biff::token_string;
 use crate::reader::Reader;
 
-const STACK_MAX: usize = 1024;
-const FORMULA_LEN_MAX: usize = 64 * 1024;
+/// Ours; Excel allows formulas of 8192 characters and 30 arguments.
+const STACK_MAX: usize = 64;
+const FORMULA_LEN_MAX: usize = 16 * 1024;
 
 /// Returns a cell's name (`A1`).
 pub(super) fn cell_name(row: u16, column: u16) -> String {

@@ -22,7 +22,7 @@ pub(super) struct Object {
     pub(super) generation: u32,
     /// Where its value starts.
     pub(super) off: usize,
-    /// Where at the latest its value ends.
+    /// Where its value ends.
     pub(super) end: usize,
     /// Its stream's data.
     pub(super) stream: Option<Range<usize>>,
@@ -44,7 +44,8 @@ pub(super) const OBJECTS_MAX: usize = 65_536;
 
 /// Longest value without a stream; scripts in strings are shorter.
 const VALUE_LEN_MAX: usize = 4 << 20;
-const VALUE_LEN_MIN: usize = 4096;
+/// What is read of a value at least: values without an end make the bound of the next ones smaller.
+const VALUE_LEN_MIN: usize = 256;
 
 /// Finds the next place of a word; remembers it, so that asking often costs one pass over the file.
 #[derive(Debug)]
@@ -80,7 +81,8 @@ pub(super) fn find(bytes: &[u8], sink: &mut dyn Sink) -> Result<Objects, Stop> {
     let mut objects = Objects { more: heads.len() >= OBJECTS_MAX, ..Objects::default() };
     let mut ends = Finder::new(bytes, b"endstream");
     let mut object_ends = Finder::new(bytes, b"endobj");
-    let mut budget = bytes.len().saturating_mul(4);
+    let mut budget = bytes.len().saturating_mul(2);
+    let mut value_len_max = VALUE_LEN_MAX;
     let mut skip_until = 0usize;
     for (idx, head) in heads.iter().enumerate() {
         if idx.is_multiple_of(256) {
@@ -89,12 +91,16 @@ pub(super) fn find(bytes: &[u8], sink: &mut dyn Sink) -> Result<Objects, Stop> {
         if head.off < skip_until {
             continue;
         }
-        let limit = VALUE_LEN_MAX.min(budget).max(VALUE_LEN_MIN);
+        let limit = value_len_max.min(budget).max(VALUE_LEN_MIN);
         let end = head.off.saturating_add(limit).min(bytes.len());
         let mut lexer = Lexer::new(bytes.get(..end).unwrap_or_default(), head.off);
         let value = lexer.value(0).unwrap_or(Value::Null);
         objects.obfuscated |= lexer.obfuscated;
         budget = budget.saturating_sub(lexer.off.saturating_sub(head.off));
+        if lexer.was_cut() {
+            value_len_max /= 4;
+        }
+        let end = lexer.off.min(end);
         let stream = data_start(bytes, &mut lexer).map(|start| {
             let claimed = match value.dict().and_then(|dict| dict.get("Length")) {
                 Some(Value::Int(len)) => usize::try_from(*len).ok(),

@@ -109,6 +109,11 @@ impl<'a> Lexer<'a> {
         Self { bytes, off, values_left: VALUES_MAX, obfuscated: false }
     }
 
+    /// True when the bytes or the number of values ended the last value.
+    pub(super) fn was_cut(&self) -> bool {
+        self.values_left == 0 || self.off >= self.bytes.len()
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.off).copied()
     }
