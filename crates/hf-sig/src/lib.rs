@@ -10,6 +10,7 @@
 pub mod cvd;
 pub mod diagnostic;
 mod directory;
+mod explain;
 mod grammar;
 mod ignore;
 mod language;
@@ -20,6 +21,7 @@ mod text;
 
 pub use diagnostic::{Code, Diagnostic, Severity, codes};
 pub use directory::{DirectoryPlan, directory_order};
+pub use explain::explain;
 pub use ignore::IgnoreSet;
 pub use language::{Language, recognised};
 pub use load::{

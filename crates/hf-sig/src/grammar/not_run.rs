@@ -6,7 +6,7 @@
 
 use hf_core::signature::{HashOf, HashSig, NotRun};
 
-use super::{Empty, Lines};
+use super::{Empty, Lines, tdb};
 use crate::{
     diagnostic::{Diagnostic, Fault, Severity, codes},
     load::{Loading, Outcome, name_of},
@@ -73,6 +73,10 @@ pub(super) fn bytecode(loading: &mut Loading<'_>, bytes: &[u8]) -> Result<(), Bo
         loading.summary.ignored += 1;
         return Ok(());
     }
+    if !is_for(header, second, loading.options.flevel) {
+        loading.summary.skipped += 1;
+        return Ok(());
+    }
     if logical {
         loading.summary.signatures += 1;
     }
@@ -87,6 +91,60 @@ fn is_bytecode(header: &[u8]) -> bool {
     let Some(colon) = rest.iter().rposition(|b| *b == b':') else { return false };
     let digits = &rest[colon + 1..];
     colon > 0 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// True when header and logical signature of a program ask for no other engine.
+fn is_for(header: &[u8], second: Text<'_>, flevel: u32) -> bool {
+    let Some((format, min, max)) = header_levels(header) else { return false };
+    let flevel64 = u64::from(flevel);
+    let in_range = min <= flevel64 && (max == 0 || flevel64 <= max);
+    // The target description stands behind the first `;`.
+    let tdb = second.split_once(b';').map(|(_, rest)| rest.split_once(b';').map_or(rest, |p| p.0));
+    let wanted = tdb.is_none_or(|tdb| !matches!(tdb::parse(tdb, flevel, None), Ok(None)));
+    matches!(format, 6 | 7) && in_range && wanted
+}
+
+/// Returns a program's format, and the least and largest level it asks for.
+fn header_levels(header: &[u8]) -> Option<(u64, u64, u64)> {
+    let mut fields = Nibbles { bytes: header.get(MAGIC_LEN..)? };
+    let format = fields.number()?;
+    let _timestamp = fields.number()?;
+    fields.skip_text()?;
+    let _target_exclude = fields.number()?;
+    let _kind = fields.number()?;
+    Some((format, fields.number()?, fields.number()?))
+}
+
+/// Length of `ClamBC`.
+const MAGIC_LEN: usize = 6;
+
+/// Numbers in a program: a letter that says how many follow, then so many letters of four bits, the least first.
+struct Nibbles<'a> {
+    bytes: &'a [u8],
+}
+
+impl Nibbles<'_> {
+    fn nibble(&mut self) -> Option<u8> {
+        let (byte, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        (0x60..=0x70).contains(byte).then(|| byte - 0x60)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let count = self.nibble()?;
+        let mut value = 0;
+        for idx in 0..u32::from(count) {
+            value |= u64::from(self.nibble()? & 15).checked_shl(4 * idx).unwrap_or(0);
+        }
+        Some(value)
+    }
+
+    fn skip_text(&mut self) -> Option<()> {
+        self.bytes = self.bytes.strip_prefix(b"|")?;
+        let len = usize::try_from(self.number()?).ok()?;
+        self.bytes = self.bytes.get(len.checked_mul(2)?..)?;
+        Some(())
+    }
 }
 
 /// Takes note of a catalogue.
@@ -174,7 +232,14 @@ mod tests {
     #[test]
     fn programs() {
         check("x.cbc", "", Got::Nothing);
-        check("x.cbc", "ClamBCafh`abc:4096\nName.{A};Engine:1-2;0;x\n", Got::Taken(1));
+        let header = "ClamBCag`|acbacfdf`c``abhc`:4096";
+        check(
+            "x.cbc",
+            &format!("{header}\nName.{{A}};Engine:56-255,Target:1;0;x\n"),
+            Got::Taken(1),
+        );
+        check("x.cbc", &format!("{header}\nName\n"), Got::Taken(1));
+        check("x.cbc", &format!("{header}\nName;Engine:56-99,Target:1;0;x\n"), Got::Skipped);
         check("x.cbc", "ClamBC", Got::Refused("HF0408"));
         check("x.cbc", "foo", Got::Refused("HF0408"));
         check("x.cat", "foo", Got::Taken(1));

@@ -5,4 +5,8 @@ mod acceptance;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod diagnostics;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod real_data;
