@@ -281,11 +281,31 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// Every fixture of the formats that have one here, those by other programs too.
+fn stored_fixtures() -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut names: Vec<&'static str> = fixtures().into_iter().map(|(name, _, _)| name).collect();
+    names.dedup();
+    let mut all = Vec::new();
+    for name in names {
+        let folder = std::fs::read_dir(folder().join(name)).expect("a folder of fixtures");
+        for path in folder.map(|entry| entry.expect("a fixture").path()) {
+            let case = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if case.ends_with(".in.hex") {
+                let text = std::fs::read_to_string(&path).expect("a fixture is readable");
+                all.push((name, case, bytes_of_hex(&text)));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
 #[test]
 fn fixtures_are_what_their_builders_make() {
     for (name, case, bytes) in fixtures() {
         let path = folder().join(name).join(format!("{case}.in.hex"));
-        if std::env::var_os("UPDATE").is_some() {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        if std::env::var_os("UPDATE").is_some() && text != hex(&bytes) {
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(&path, hex(&bytes)).expect("a fixture is writable");
         }
@@ -345,7 +365,7 @@ impl Random {
 #[test]
 fn damage_is_harmless() {
     let mut random = Random(7);
-    for (name, case, bytes) in fixtures() {
+    for (name, case, bytes) in stored_fixtures() {
         for _ in 0..150 {
             let mut object = bytes.clone();
             for _ in 0..=random.below(6) {
@@ -369,6 +389,75 @@ fn damage_is_harmless() {
             assert!(
                 !recorder.events.iter().any(|e| matches!(e, Event::Fact(k, _) if k.is_empty()))
             );
+        }
+    }
+}
+
+/// Runs clamscan with one body signature for target 0; none when it is not installed.
+fn clamscan_finds(name: &str, object: &[u8], needle: &[u8]) -> Option<bool> {
+    let folder = std::env::temp_dir().join(format!("documents-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (database, path) = (folder.join("needle.ndb"), folder.join("object"));
+    let signature = format!("Needle:0:*:{}\n", hex(needle).replace('\n', ""));
+    std::fs::write(&database, signature).expect("a database");
+    std::fs::write(&path, object).expect("an object");
+    let output = std::process::Command::new("clamscan")
+        .args(["--no-summary", "-d"])
+        .args([&database, &path])
+        .output();
+    std::fs::remove_dir_all(&folder).expect("the folder was made here");
+    let output = output.ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).contains("FOUND"))
+}
+
+/// True when a needle shows up in an object or in what comes out of it.
+fn we_find(format_name: &str, object: &[u8], needle: &[u8]) -> bool {
+    children(format(format_name), object)
+        .iter()
+        .any(|child| child.windows(needle.len()).any(|window| window == needle))
+}
+
+#[test]
+fn what_clamscan_finds_inside_we_find_too() {
+    const NEEDLE: &[u8] = b"needle_inside_of_it";
+    let source = "Attribute VB_Name = \"M\"\r\nx = needle_inside_of_it\r\n";
+    let packed = zlib_stored(NEEDLE);
+    // Stored in two blocks, so that the needle is nowhere in the file itself.
+    let split = [
+        &[0x78, 1, 0, 5, 0, 0xfa, 0xff],
+        &NEEDLE[..5],
+        &[1, 14, 0, 0xf1, 0xff],
+        &NEEDLE[5..],
+        &packed[packed.len() - 4..],
+    ]
+    .concat();
+    let script = format!("<< /S /JavaScript /JS <{}> >>", hex(NEEDLE).replace('\n', ""));
+    let object = hex(&ole1_object("Package", &package("a.bin", NEEDLE))).replace("6e65", "6e\n65");
+    let part = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<?mso-application progid=\"Word.Document\"?>\n\
+         <w:wordDocument xmlns:w=\"http://schemas.microsoft.com/office/word/2003/wordml\">\
+         <w:docSuppData><w:binData w:name=\"editdata.mso\">{}\n</w:binData></w:docSuppData>\
+         </w:wordDocument>",
+        base64(NEEDLE)
+    );
+    let cases: [(&str, &str, Vec<u8>); 6] = [
+        ("vba", "ole2", vba_document(&[("M", source)]).build()),
+        ("flate", "pdf", PdfBuilder::new().stream(1, "/Filter /FlateDecode", &split).build()),
+        ("hexscript", "pdf", PdfBuilder::new().object(1, &script).build()),
+        ("object", "rtf", format!("{{\\rtf1{{\\object{{\\*\\objdata {object}}}}}}}").into_bytes()),
+        ("film", "swf", [b"CWS\x0a", &27_u32.to_le_bytes()[..], &split].concat()),
+        ("part", "msxml", part.into_bytes()),
+    ];
+    for (name, format_name, object) in cases {
+        assert!(!object.windows(NEEDLE.len()).any(|window| window == NEEDLE), "{name}");
+        assert!(we_find(format_name, &object, NEEDLE), "{name}");
+        match clamscan_finds(name, &object, NEEDLE) {
+            Some(found) => assert!(found, "clamscan does not find {name}: the case tests nothing"),
+            None => {
+                assert!(std::env::var_os("CI").is_none(), "clamscan is not installed");
+                println!("skipped: clamscan is not installed");
+                return;
+            }
         }
     }
 }
