@@ -147,14 +147,17 @@ impl Document {
         if !linked {
             sink.defect(Defect::new(48, "directory entry outside of the tree"));
         }
-        sink.member(&Member {
-            name: path.as_bytes(),
-            packed_len: len,
-            unpacked_len: len,
-            encrypted: false,
-            crc32: None,
-            position: u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1),
-        })?;
+        // clamscan 1.4.6 does not match container metadata against streams.
+        if !sink.options().clamav_quirks {
+            sink.member(&Member {
+                name: path.as_bytes(),
+                packed_len: len,
+                unpacked_len: len,
+                encrypted: false,
+                crc32: None,
+                position: u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1),
+            })?;
+        }
         let stream = cfb.read(idx, sink.child_cap(), sink)?;
         if stream.capped {
             let reason = sink.cap_reason();
