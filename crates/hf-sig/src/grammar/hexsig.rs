@@ -9,9 +9,9 @@
 //! Sources: ClamAV's documentation of body signatures; clamscan 1.4.6: `{n}` below 128 is n wildcards, an
 //! upper bound of 0 is none, of several boundaries in a row only the outermost is of zero width.
 //!
-//! Off-spec: `{n-m}` with n > m, which never matches, makes the signature be left out with a warning; numbers
-//! that do not fit ClamAV's 32 bits are refused; filters that ClamAV cannot build for a short pattern are no
-//! reason to refuse it.
+//! Off-spec: spaces in `{ n}` and letters in `[n-x]`, which clamscan reads over, are refused; `{n-m}` with n > m,
+//! which never matches, makes the signature be left out with a warning; numbers that do not fit ClamAV's 32 bits
+//! are refused; filters that ClamAV cannot build for a short pattern are no reason to refuse it.
 
 mod alternatives;
 
@@ -70,11 +70,11 @@ fn form(text: Text<'_>, modifiers: Modifiers, wide: bool) -> Result<Body, Fault>
     };
     let mut body =
         Body { parts: Vec::with_capacity(1), gaps: Vec::new(), nocase: modifiers.nocase, wide };
-    let mut draft = Draft::new(0);
+    let mut draft = Draft::new(text, 0);
     while let Some(byte) = text.get(parser.pos) {
         let here = parser.pos;
         if let Some(gap) = parser.step(byte, &mut draft)? {
-            let ended = std::mem::replace(&mut draft, Draft::new(parser.pos));
+            let ended = std::mem::replace(&mut draft, Draft::new(text, parser.pos));
             let place = text.cut(ended.start..here);
             body.parts.push(ended.finish(place)?);
             body.gaps.push(gap);
@@ -119,8 +119,11 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(start: usize) -> Self {
-        Self { start, items: Vec::new(), reaches: Vec::new() }
+    fn new(text: Text<'_>, start: usize) -> Self {
+        // Most parts are plain bytes up to the next gap.
+        let rest = text.from(start).bytes();
+        let len = memchr::memchr2(b'*', b'{', rest).unwrap_or(rest.len());
+        Self { start, items: Vec::with_capacity(len / 2), reaches: Vec::new() }
     }
 
     fn finish(mut self, place: Text<'_>) -> Result<Part, Fault> {
