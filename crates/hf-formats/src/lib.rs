@@ -24,6 +24,7 @@ pub mod testing_docs;
 pub mod testing_exe;
 mod text;
 
+pub use executables::pe::icons::{icon_matches, icons};
 pub use executables::{clamav_exe_view, exe_view, section_ranges};
 pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};
 pub use identify::{embedded, identify};

@@ -136,27 +136,34 @@ pub fn import_table(rva: u32, is_64: bool, libraries: &[(&str, &[Import])]) -> (
 /// (type, name, data), each in language 0x409.
 #[must_use]
 pub fn resource_tree(rva: u32, resources: &[(u32, u32, &[u8])]) -> Vec<u8> {
-    let count = resources.len();
-    // Every resource gets directories of its own: a tree need not be tidy.
-    let (names_off, branch_len) = (16 + 8 * count, 24 + 24 + 16);
-    let data_off = names_off + branch_len * count;
-    let mut tree = Bytes::default();
-    let mut data = Bytes::default();
-    let directory = |tree: &mut Bytes, count: usize| {
-        tree.zeros(12).u16(0).u16(len_u16(count));
-    };
-    directory(&mut tree, count);
-    for (idx, (kind, _, _)) in resources.iter().enumerate() {
-        tree.u32(*kind).u32(len_u32(names_off + branch_len * idx) | 0x8000_0000);
+    let mut kinds: Vec<u32> = resources.iter().map(|resource| resource.0).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut sorted = resources.to_vec();
+    sorted.sort_by_key(|resource| (resource.0, resource.1));
+    let of_kind = |kind: u32| sorted.iter().filter(move |resource| resource.0 == kind);
+    // A directory for the types, one for each type, one for each name; then leaves, then data.
+    let kinds_len = 16 + 8 * kinds.len();
+    let languages_off = kinds_len + 16 * kinds.len() + 8 * sorted.len();
+    let leaves_off = languages_off + 24 * sorted.len();
+    let data_off = leaves_off + 16 * sorted.len();
+    let (mut tree, mut names, mut data) = (Bytes::default(), Bytes::default(), Bytes::default());
+    tree.zeros(14).u16(len_u16(kinds.len()));
+    let mut idx = 0;
+    for kind in kinds {
+        tree.u32(kind).u32(len_u32(kinds_len + names.0.len()) | 0x8000_0000);
+        names.zeros(14).u16(len_u16(of_kind(kind).count()));
+        for (_, name, _) in of_kind(kind) {
+            names.u32(*name).u32(len_u32(languages_off + 24 * idx) | 0x8000_0000);
+            idx += 1;
+        }
     }
-    for (idx, (_, name, bytes)) in resources.iter().enumerate() {
-        let branch_off = names_off + branch_len * idx;
-        directory(&mut tree, 1);
-        tree.u32(*name).u32(len_u32(branch_off + 24) | 0x8000_0000);
-        directory(&mut tree, 1);
-        tree.u32(0x409).u32(len_u32(branch_off + 48));
-        let data_rva = rva + len_u32(data_off + data.0.len());
-        tree.u32(data_rva).u32(len_u32(bytes.len())).zeros(8);
+    tree.raw(&names.0);
+    for idx in 0..sorted.len() {
+        tree.zeros(14).u16(1).u32(0x409).u32(len_u32(leaves_off + 16 * idx));
+    }
+    for (_, _, bytes) in &sorted {
+        tree.u32(rva + len_u32(data_off + data.0.len())).u32(len_u32(bytes.len())).zeros(8);
         data.raw(bytes).align(8);
     }
     tree.raw(&data.0);

@@ -6,10 +6,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hf_core::FileType;
+use hf_core::{FileType, IconMetrics};
 use hf_formats::testing::{Event, Recorder, bytes_of_hex};
 use hf_formats::testing_exe::{Import, PeSection, PeSpec};
-use hf_formats::{clamav_exe_view, exe_view, format_for, image_hash, section_ranges, testing_exe};
+use hf_formats::{
+    clamav_exe_view, exe_view, format_for, icon_matches, icons, image_hash, section_ranges,
+    testing_exe,
+};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use md5::{Digest as _, Md5};
 
@@ -328,6 +331,133 @@ fn broken_executables_are_those_of_clamscan() {
     check_broken("pe", FileType::Msexe, 64);
     check_broken("elf", FileType::Elf, 16);
     check_broken("macho", FileType::Macho, 16);
+}
+
+/// A picture of coloured blocks as an icon of this depth; every seventh pixel of a diagonal is see-through.
+fn icon(side: u32, bits: u32, seed: u32) -> Vec<u8> {
+    let mut icon = Vec::new();
+    for field in [40, side, side * 2, 1 | bits << 16, 0, 0, 0, 0, 0, 0] {
+        icon.extend(field.to_le_bytes());
+    }
+    let colour = |idx: u32| {
+        let mixed = (idx + 1).wrapping_mul(seed.wrapping_mul(2_654_435_761) | 1);
+        let [blue, green, red, _] = (mixed ^ mixed >> 15).to_le_bytes();
+        [blue, green, red, 0]
+    };
+    if bits <= 8 {
+        icon.extend((0..1u32 << bits).flat_map(colour));
+    }
+    let block = |x: u32, y: u32| ((x * 5 + seed) / 16 + (y * 3 + seed) / 13 * 3) % 14;
+    for y in 0..side {
+        let row_start = icon.len();
+        match bits {
+            4 => icon.extend(
+                (0..side / 2).map(|pair| narrow(block(pair * 2, y) << 4 | block(pair * 2 + 1, y))),
+            ),
+            8 => icon.extend((0..side).map(|x| narrow(block(x, y)))),
+            24 => icon.extend((0..side).flat_map(|x| colour(block(x, y)).into_iter().take(3))),
+            _ => icon.extend((0..side).flat_map(|x| {
+                let [blue, green, red, _] = colour(block(x, y));
+                let alpha = if seed.is_multiple_of(2) { 0 } else { narrow(255 - x * 5) };
+                [blue, green, red, alpha]
+            })),
+        }
+        while !(icon.len() - row_start).is_multiple_of(4) {
+            icon.push(0);
+        }
+    }
+    for y in 0..side {
+        let mask = if y % 3 == 0 { 0x8100_4100_u32 } else { 0 };
+        icon.extend(mask.to_be_bytes());
+    }
+    icon
+}
+
+fn icon_program(icons: &[(u32, u32, Vec<u8>)]) -> Vec<u8> {
+    let mut group = vec![0, 0, 1, 0];
+    group.extend(u16::try_from(icons.len()).expect("few icons").to_le_bytes());
+    let mut resources: Vec<(u32, u32, &[u8])> = Vec::new();
+    for (id, (side, bits, data)) in (1u16..).zip(icons) {
+        group.extend([narrow(*side), narrow(*side), 0, 0, 1, 0, narrow(*bits), 0]);
+        group.extend(u32::try_from(data.len()).expect("a small icon").to_le_bytes());
+        group.extend(id.to_le_bytes());
+        resources.push((3, u32::from(id), data));
+    }
+    resources.push((14, 1, &group));
+    let data = testing_exe::resource_tree(0x1000, &resources);
+    let len = u32::try_from(data.len()).expect("a small section");
+    testing_exe::pe(&PeSpec {
+        entry_rva: 0x1000,
+        sections: vec![PeSection { name: b".rsrc", rva: 0x1000, data }],
+        directories: vec![(2, 0x1000, len)],
+        ..PeSpec::default()
+    })
+}
+
+/// Returns what is known of an icon as the front and the back of an icon signature.
+fn known_part(metrics: &IconMetrics) -> (String, String) {
+    let mut front = format!("{:02x}", metrics.size);
+    for (average, x, y) in metrics.color.iter().chain(&metrics.gray) {
+        let _ = write!(front, "{average:03x}{x:02x}{y:02x}");
+    }
+    for (average, x, y) in metrics.bright.iter().chain(&metrics.dark) {
+        let _ = write!(front, "{average:02x}{x:02x}{y:02x}");
+    }
+    (front, metrics.rgb_sums.iter().map(|sum| format!("{sum:02x}")).collect())
+}
+
+#[test]
+fn icons_are_measured_as_clamscan_does() {
+    let mut pictures = Vec::new();
+    for (side, bits) in
+        [(16, 32), (24, 32), (32, 32), (32, 24), (24, 24), (32, 8), (16, 4), (32, 4)]
+    {
+        for seed in 1..7 {
+            pictures.push((side, bits, icon(side, bits, seed)));
+        }
+    }
+    let object = icon_program(&pictures);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("icons");
+    std::fs::write(&path, &object).expect("a temporary file is writable");
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a temporary file is writable");
+        path.to_string_lossy().into_owned()
+    };
+    let idb = write("icons.idb", format!("Icon:Group:Other:20{}\n", "0".repeat(122)));
+    let ldb = write(
+        "icons.ldb",
+        "Icons;Engine:81-255,Target:1,IconGroup1:Group;0;0:4d5a0000\n".to_owned(),
+    );
+    let args = ["--debug", "--no-summary", "--database", &idb, "--database", &ldb];
+    let Some(printed) = run("clamscan", &args, &[&path]) else { return };
+    let want: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.split_once("IDB SIGNATURE: ICON_NAME:GROUP1:GROUP2:"))
+        .map(|(_, hash)| hash)
+        .collect();
+    let view = exe_view(&object, FileType::Msexe).expect("the headers are whole");
+    let got = icons(&object, &view, 100);
+    assert_eq!((got.len(), want.len()), (pictures.len(), pictures.len()));
+    let mut coloured = 0;
+    for (idx, (metrics, want)) in got.iter().zip(&want).enumerate() {
+        let (front, back) = known_part(metrics);
+        // For an icon without colours ClamAV fills the first areas by another rule.
+        if back.ends_with("00") {
+            assert!(want.ends_with(&back), "icon {idx}");
+            continue;
+        }
+        coloured += 1;
+        let picture = (pictures[idx].0, pictures[idx].1);
+        assert_eq!(
+            (&want[..front.len()], &want[116..]),
+            (&*front, &*back),
+            "icon {idx} {picture:?}"
+        );
+        assert!(icon_matches(metrics, metrics));
+    }
+    assert!(coloured > 30, "only {coloured} icons have colours");
 }
 
 #[test]

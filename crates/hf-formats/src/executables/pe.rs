@@ -16,6 +16,7 @@ use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
 
 pub(crate) mod headers;
+pub(crate) mod icons;
 pub(crate) mod imports;
 pub(crate) mod ordinals;
 pub(crate) mod resources;
