@@ -224,7 +224,15 @@ impl Walk<'_> {
         let name = sanitised(headers.name.as_deref().unwrap_or(default));
         let is_message =
             headers.is(b"message") && matches!(headers.subtype(), b"rfc822" | b"global" | b"news");
-        let role = if is_message { ChildRole::Typed(FileType::Mail) } else { ChildRole::Member };
+        let role = if is_message {
+            ChildRole::Typed(FileType::Mail)
+        } else if name == default && crate::identify::identify(data, None) == FileType::Mail {
+            // A text that looks like a message is one only if `hidden_message` says so: read as a
+            // message in both ways, each level would double the next.
+            ChildRole::Typed(FileType::TextAscii)
+        } else {
+            ChildRole::Member
+        };
         self.child(&name, data, packed_len, role)
     }
 
