@@ -69,12 +69,52 @@ pub(crate) enum Point {
     LastSection,
 }
 
+/// An anchor and the member that cannot match without it, or without another of its anchors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tagged {
+    pub(crate) anchor: Anchor,
+    pub(crate) sub: u8,
+}
+
 /// The anchors of a signature, of which at least one is there whenever it matches; with how rare
 /// the most common of them is, in sixteenths of a bit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trigger {
-    pub(crate) anchors: Vec<Anchor>,
+    pub(crate) anchors: Vec<Tagged>,
+    /// Further anchors of which at least one is there as well; empty when the first are enough.
+    pub(crate) also: Vec<Tagged>,
     pub(crate) rarity: u32,
+}
+
+impl Trigger {
+    fn new(anchor: Anchor, sub: u8, rarity: u32) -> Self {
+        Self { anchors: vec![Tagged { anchor, sub }], also: Vec::new(), rarity }
+    }
+
+    /// Returns the members whose anchors these are, one bit for each.
+    pub(crate) fn members(&self) -> u64 {
+        let all = self.anchors.iter().chain(&self.also);
+        all.fold(0, |mask, tagged| mask | 1 << (tagged.sub & 63))
+    }
+
+    /// Joins the anchors of two members that must both match. The second ones are looked for only
+    /// when the first ones are not rare.
+    fn both(all: impl Iterator<Item = Self>) -> Option<Self> {
+        let mut all: Vec<Self> = all.collect();
+        all.sort_by_key(|trigger| std::cmp::Reverse(trigger.rarity));
+        let mut all = all.into_iter();
+        let mut best = all.next()?;
+        if best.rarity < RARE && best.also.is_empty() {
+            let second = all.find(|second| {
+                second.anchors.iter().all(|two| best.anchors.iter().all(|one| one.anchor != two.anchor))
+            });
+            if let Some(second) = second {
+                best.rarity = best.rarity.saturating_add(second.rarity);
+                best.also = second.anchors;
+            }
+        }
+        Some(best)
+    }
 }
 
 /// Chooses the anchors of an expression over members; none when it may hold without any.
@@ -83,8 +123,7 @@ pub(crate) fn of_logic(logic: &Logic, subs: &dyn Fn(u8) -> Option<Member>) -> Op
         Logic::Sub { idx, cmp } if needs_match(*cmp) => of_member(*idx, subs),
         Logic::Sub { .. } => None,
         Logic::All(all) => {
-            let triggers = all.iter().filter_map(|inner| of_logic(inner, subs));
-            triggers.reduce(|best, next| if next.rarity > best.rarity { next } else { best })
+            Trigger::both(all.iter().filter_map(|inner| of_logic(inner, subs)))
         }
         Logic::Some(some) => {
             let triggers: Option<Vec<Trigger>> =
@@ -126,10 +165,10 @@ pub(crate) fn of_sub(sub: &StoredSub, idx: u8, uses: u32, common: &Common) -> Op
         StoredSub::Pcre { trigger, .. } => Member::Condition(Logic::read(trigger)?),
         StoredSub::ByteCompare(compare) => Member::Other(compare.reference),
         StoredSub::ImageHash(hash) => {
-            Member::Own(Some(Trigger { anchors: vec![Anchor::Image(*hash)], rarity: u32::MAX }))
+            Member::Own(Some(Trigger::new(Anchor::Image(*hash), idx, RARE)))
         }
         StoredSub::Body { offset, forms } => {
-            let bodies = forms.iter().map(|form| of_body(*offset, &form.body()?, common));
+            let bodies = forms.iter().map(|form| of_body(*offset, &form.body()?, idx, common));
             let trigger = bodies.collect::<Option<Vec<_>>>().and_then(union);
             let penalty = USE_PENALTY.saturating_mul(uses.max(1).ilog2());
             Member::Own(trigger.map(|trigger| Trigger {
@@ -148,17 +187,17 @@ fn union(triggers: Vec<Trigger>) -> Option<Trigger> {
             anchors.push(anchor);
         }
     }
-    Some(Trigger { anchors, rarity })
+    Some(Trigger { anchors, also: Vec::new(), rarity })
 }
 
 /// Chooses the anchor of a body.
-fn of_body(offset: Offset, body: &Body, common: &Common) -> Option<Trigger> {
-    if let Some(trigger) = fixed(offset, body) {
+fn of_body(offset: Offset, body: &Body, sub: u8, common: &Common) -> Option<Trigger> {
+    if let Some(trigger) = fixed(offset, body, sub) {
         return Some(trigger);
     }
     let mut best: Option<Trigger> = None;
     for run in body.parts.iter().flat_map(runs) {
-        if let Some(trigger) = literal(&run, body.nocase, common)
+        if let Some(trigger) = literal(&run, body.nocase, sub, common)
             && best.as_ref().is_none_or(|best| trigger.rarity > best.rarity)
         {
             best = Some(trigger);
@@ -167,7 +206,7 @@ fn of_body(offset: Offset, body: &Body, common: &Common) -> Option<Trigger> {
     best
 }
 
-fn literal(run: &Run, nocase: bool, common: &Common) -> Option<Trigger> {
+fn literal(run: &Run, nocase: bool, sub: u8, common: &Common) -> Option<Trigger> {
     let bytes = if nocase { run.bytes.to_ascii_lowercase() } else { run.bytes.clone() };
     let mut best: Option<(u32, u8, usize)> = None;
     for (class, shape) in (0u8..).zip(CLASSES) {
@@ -190,7 +229,7 @@ fn literal(run: &Run, nocase: bool, common: &Common) -> Option<Trigger> {
     // A common window costs a look-up each time, a common literal an evaluation.
     let rarity = rarity.min(window_rarity.saturating_mul(2)).max(1);
     let literal = Literal { class, nocase, bytes, lead };
-    Some(Trigger { anchors: vec![Anchor::Literal(literal)], rarity })
+    Some(Trigger::new(Anchor::Literal(literal), sub, rarity))
 }
 
 /// Returns the stretch whose most common window is the rarest, with how rare that is.
@@ -203,7 +242,7 @@ fn best_stretch(bytes: &[u8], class: &Class) -> Option<(usize, u32)> {
     rated.reduce(|best, next| if next.1 > best.1 { next } else { best })
 }
 
-fn fixed(offset: Offset, body: &Body) -> Option<Trigger> {
+fn fixed(offset: Offset, body: &Body, sub: u8) -> Option<Trigger> {
     if offset.max_shift != 0 {
         return None;
     }
@@ -230,11 +269,13 @@ fn fixed(offset: Offset, body: &Body) -> Option<Trigger> {
     let width = u8::try_from(window.len()).ok()?;
     let fixed = Fixed { point, delta, width, key: crate::filter::fold(&window) };
     let rarity = rarity.saturating_add(FIXED_BONUS);
-    Some(Trigger { anchors: vec![Anchor::Fixed(fixed)], rarity })
+    Some(Trigger::new(Anchor::Fixed(fixed), sub, rarity))
 }
 
 /// Ours: bytes of a literal that are compared before a signature becomes a candidate.
 pub(crate) const LITERAL_MAX: usize = 64;
+/// Ours: what is rarer than 90 bits does not stand in ordinary files.
+const RARE: u32 = 90 * 16;
 /// Ours: what many signatures have in common is common elsewhere; per doubling of their number.
 const USE_PENALTY: u32 = 48;
 /// Ours: bits by which windows of the next class must be rarer, in sixteenths.

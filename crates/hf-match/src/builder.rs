@@ -14,7 +14,7 @@ use hf_core::signature::{
 use hf_pack::{NotRunCount, PackMeta, PackWriter, SourceMeta, WritePackError};
 
 use crate::anchor::{self, Member};
-use crate::filter::FilterBuilder;
+use crate::filter::{FilterBuilder, Lead};
 use crate::hash::HashTablesBuilder;
 use crate::logic::Logic;
 use crate::pcre::check_pcre;
@@ -219,6 +219,9 @@ impl PackBuilder {
                 self.files.len() - 1
             }),
         };
+        if self.heads.len() >= Lead::SIGS_MAX as usize {
+            return false;
+        }
         let name_len = u16::try_from(meta.name.len()).ok();
         let name_off = u32::try_from(self.names.len()).ok();
         let (Some(name_len), Some(name_off)) = (name_len, name_off) else { return false };

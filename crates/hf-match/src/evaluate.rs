@@ -61,10 +61,10 @@ impl Memo {
         }
         let head = store.head(sig)?;
         let mut unit = store.unit(&head)?;
-        let mut ranked: Vec<(u32, u8)> = Vec::new();
+        let mut ranked: Vec<((u32, u32), u8)> = Vec::new();
         for idx in &unit.required {
             let id = unit.subs.get(usize::from(*idx)).copied()?;
-            ranked.push((self.sub(store, pack, id).map_or(0, |sub| sub.rank()), *idx));
+            ranked.push((self.sub(store, pack, id).map_or((0, 0), |sub| sub.rank()), *idx));
         }
         ranked.sort_unstable();
         unit.required = ranked.into_iter().map(|(_, idx)| idx).collect();
@@ -86,13 +86,22 @@ pub(crate) struct Evaluator<'a, 'w> {
 }
 
 impl Evaluator<'_, '_> {
-    /// True when a signature matches. With it the first match of a body signature.
-    pub(crate) fn matches(&mut self, sig: u32, target: u8) -> Result<Option<Vec<Span>>, Stop> {
+    /// Returns where a signature matches; none when it does not. `absent` has a bit for each member
+    /// that is known not to match.
+    pub(crate) fn matches(
+        &mut self,
+        sig: u32,
+        target: u8,
+        absent: u64,
+    ) -> Result<Option<Vec<Span>>, Stop> {
         let Some(unit) = self.memo.unit(self.store, self.pack, sig) else { return Ok(None) };
         if !unit.tdb.as_ref().is_none_or(|tdb| self.described(tdb)) {
             return Ok(None);
         }
         let mut members = Members { unit: &unit, target, counts: vec![None; unit.subs.len()] };
+        for (count, bit) in members.counts.iter_mut().zip(0..64) {
+            *count = (absent >> bit & 1 == 1).then_some((0, u64::MAX));
+        }
         for idx in &unit.required {
             if self.count(&mut members, *idx, 1)? == 0 {
                 return Ok(None);
@@ -202,8 +211,14 @@ impl Evaluator<'_, '_> {
         }
         let CompiledSub::Body { offset, forms } = sub else { return Ok(0) };
         let mut count = 0;
+        let anywhere = offset.base == Offset::ANY.base;
+        let mut may_match = !anywhere;
+        for form in forms {
+            may_match = may_match || form.may_match(self.subject.bytes, self.work)?;
+        }
         let mut matches = self.body_matches(*offset, forms);
-        while count < cap && matches.next(self.work)?.is_some() {
+        while may_match
+            && count < cap && matches.next(self.work)?.is_some() {
             count += 1;
         }
         self.memo.counts.insert(key, (count, cap));

@@ -16,7 +16,7 @@ mod tables;
 pub(crate) use build::FilterBuilder;
 pub(crate) use place::Points;
 pub(crate) use probe::{Bits, for_each_survivor};
-pub(crate) use tables::Tables;
+pub(crate) use tables::{Seen, Tables};
 
 use hf_pack::SectionId;
 
@@ -94,6 +94,8 @@ pub(crate) const IMAGES: u32 = 4;
 pub(crate) const PLACES: u32 = 5;
 /// Keys at fixed places with their signatures.
 pub(crate) const PLACE_KEYS: u32 = 6;
+/// Signatures with anchors of several members, and which.
+pub(crate) const MEMBERS: u32 = 7;
 /// Bit tables, one section for each class; hash tables at the next odd number.
 pub(crate) const FIRST_CLASS: u32 = 16;
 
@@ -101,5 +103,34 @@ pub(crate) const FIRST_CLASS: u32 = 16;
 const FOLD: u64 = 0x2020_2020_2020_2020;
 /// Ours: odd, with bits spread evenly.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What an anchor leads to, packed: signature in the lower 24 bits, member in the next six.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lead(pub(crate) u32);
+
+impl Lead {
+    /// The signature needs two anchors.
+    pub(crate) const BOTH: u32 = 1 << 31;
+    /// This is the second of them.
+    pub(crate) const SECOND: u32 = 1 << 30;
+    /// Most signatures of a pack.
+    pub(crate) const SIGS_MAX: u32 = 1 << 24;
+
+    pub(crate) fn new(sig: u32, sub: u8, flags: u32) -> Self {
+        Self(flags | u32::from(sub & 63) << 24 | sig & (Self::SIGS_MAX - 1))
+    }
+
+    pub(crate) fn sig(self) -> u32 {
+        self.0 & (Self::SIGS_MAX - 1)
+    }
+
+    pub(crate) fn sub(self) -> u8 {
+        (self.0 >> 24 & 63) as u8
+    }
+
+    pub(crate) fn is(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+}
+
 /// Marks a free slot.
 pub(crate) const FREE: u32 = u32::MAX;

@@ -3,6 +3,7 @@
 mod anchor;
 mod builder;
 mod byte_compare;
+mod candidates;
 mod evaluate;
 mod filter;
 mod hash;

@@ -13,6 +13,7 @@ use hf_core::signature::{ConfigSig, IconSig, IgnoreSig, MagicSig, PasswordSig, P
 use hf_core::{Facts, FileType, HitKind, Limits, MatchSpan, Member, ScanOptions, Stop, Target};
 use hf_pack::Pack;
 
+use crate::candidates::{Candidate, Candidates};
 use crate::evaluate::{Evaluator, Memo};
 use crate::filter::{Bits, CLASSES, Points, Tables, for_each_survivor};
 use crate::hash::HashTables;
@@ -122,6 +123,12 @@ impl<'a> Subject<'a> {
             pcre_max_bytes: limits.pcre_max_bytes,
         }
     }
+
+    /// Returns the target whose tables it meets; [`Target::ANY`] for none.
+    fn own_target(&self) -> Target {
+        let target = self.target.filter(|_| self.scope != Scope::AnyOnly);
+        target.filter(|target| target.0 < Target::COUNT).unwrap_or(Target::ANY)
+    }
 }
 
 /// A signature that matches.
@@ -175,53 +182,6 @@ impl std::fmt::Display for Statistics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { survivors, candidates, hits } = self;
         write!(f, "{survivors} windows passed, {candidates} candidates, {hits} hits")
-    }
-}
-
-/// Signatures to be evaluated, each once. Emptying it costs as much as there is in it.
-#[derive(Debug, Default)]
-struct Candidates {
-    list: Vec<(u32, u32)>,
-    /// Bits of signatures that are in the list, for each pack.
-    seen: Vec<Vec<u64>>,
-}
-
-impl Candidates {
-    fn clear(&mut self) {
-        for (pack, sig) in self.list.drain(..) {
-            if let Some((word, _)) = Self::word(&mut self.seen, pack, sig) {
-                *word = 0;
-            }
-        }
-    }
-
-    fn make_room(&mut self, pack: u32, count: usize) {
-        let pack = usize::try_from(pack).unwrap_or(0);
-        if self.seen.len() <= pack {
-            self.seen.resize_with(pack + 1, Vec::new);
-        }
-        if let Some(words) = self.seen.get_mut(pack) {
-            words.resize(count.div_ceil(64).max(words.len()), 0);
-        }
-    }
-
-    fn add(&mut self, pack: u32, sig: u32) {
-        if let Some((word, bit)) = Self::word(&mut self.seen, pack, sig)
-            && *word & bit == 0
-        {
-            *word |= bit;
-            self.list.push((pack, sig));
-        }
-    }
-
-    fn word(seen: &mut [Vec<u64>], pack: u32, sig: u32) -> Option<(&mut u64, u64)> {
-        let words = seen.get_mut(usize::try_from(pack).ok()?)?;
-        Some((words.get_mut(usize::try_from(sig / 64).ok()?)?, 1 << (sig % 64)))
-    }
-
-    fn sorted(&mut self) -> &[(u32, u32)] {
-        self.list.sort_unstable();
-        &self.list
     }
 }
 
@@ -289,60 +249,65 @@ impl Matcher {
     ) -> Result<(), Stop> {
         scratch.memo.next_object(&self.identity);
         let mut work = Work::new(poll);
-        scratch.candidates.clear();
         let statistics = &mut scratch.statistics;
-        let survivors = &mut statistics.survivors;
-        self.find_candidates(subject, &mut scratch.candidates, survivors, &mut work)?;
-        let candidates = scratch.candidates.sorted();
+        let tables = self.tables(subject);
+        let candidates = &mut scratch.candidates;
+        self.find_candidates(subject, &tables, candidates, &mut statistics.survivors, &mut work)?;
+        let candidates = candidates.list();
         statistics.candidates = statistics.candidates.wrapping_add(candidates.len() as u64);
         let mut counted = |hit| {
             statistics.hits = statistics.hits.wrapping_add(1);
             on_hit(hit)
         };
-        self.judge(subject, candidates, &mut scratch.memo, &mut counted, &mut work)
+        let scanning = Scanning { matcher: self, subject, tables: &tables };
+        scanning.judge(candidates, &mut scratch.memo, &mut counted, &mut work)
+    }
+
+    /// Returns the tables that an object meets.
+    fn tables(&self, subject: &Subject<'_>) -> Vec<Source<'_>> {
+        let mut tables = Vec::new();
+        for (pack, store) in (0u32..).zip(&self.stores).filter(|(_, store)| store.count > 0) {
+            let mut open = |target: Target| {
+                let tables_of = Tables::open(&store.pack, target.0);
+                tables.push(Source { pack, target: target.0, tables: tables_of });
+            };
+            let target = subject.own_target();
+            if target != Target::ANY {
+                open(target);
+            }
+            if subject.scope != Scope::TargetOnly {
+                open(Target::ANY);
+            }
+        }
+        tables
     }
 
     /// Finds the signatures whose anchors are in an object.
     fn find_candidates(
         &self,
         subject: &Subject<'_>,
+        sources: &[Source<'_>],
         candidates: &mut Candidates,
         survivors: &mut u64,
         work: &mut Work<'_>,
     ) -> Result<(), Stop> {
-        let target = subject.target.filter(|_| subject.scope != Scope::AnyOnly);
-        let target = target.filter(|target| target.0 < Target::COUNT).unwrap_or(Target::ANY);
-        let mut tables: Vec<(u32, Tables<'_>)> = Vec::new();
-        for (pack, store) in (0u32..).zip(&self.stores) {
-            if store.count == 0 {
-                continue;
-            }
-            candidates.make_room(pack, store.count);
-            if target != Target::ANY {
-                tables.push((pack, Tables::open(&store.pack, target.0)));
-            }
-            if subject.scope != Scope::TargetOnly {
-                tables.push((pack, Tables::open(&store.pack, Target::ANY.0)));
-            }
-        }
+        candidates.reset(sources.iter().map(|source| &source.tables));
         let points = Points::new(subject.bytes, subject.facts);
-        for (pack, tables) in &tables {
+        for source in sources {
             let image = || subject.facts.image_hash();
-            tables.look_elsewhere(&points, image, &mut |sig| candidates.add(*pack, sig));
+            let mut add = |lead| candidates.add(source.pack, lead);
+            source.tables.look_elsewhere(&points, image, &mut add);
         }
-        let Some(bits) = self.bits(target) else { return Ok(()) };
         let bytes = subject.bytes;
-        for_each_survivor(
-            bits,
-            bytes,
-            |len| work.spend(len),
-            |class, hash, at| {
-                *survivors = survivors.wrapping_add(1);
-                for (pack, tables) in &tables {
-                    tables.look(class, hash, bytes, at, &mut |sig| candidates.add(*pack, sig));
-                }
-            },
-        )
+        let bits = self.bits(subject.own_target()).unwrap_or_default();
+        let (seen, mut add) = candidates.split();
+        for_each_survivor(bits, bytes, |len| work.spend(len), |class, hash, at| {
+            *survivors = survivors.wrapping_add(1);
+            for (source, seen) in sources.iter().zip(seen.iter_mut()) {
+                let mut add = |lead| add(source.pack, lead);
+                source.tables.look((class, hash, at), bytes, seen, &mut add);
+            }
+        })
     }
 
     /// Returns the bit tables for a target.
@@ -364,115 +329,6 @@ impl Matcher {
             (0..CLASSES.len()).filter_map(join).collect()
         });
         Some(joined)
-    }
-
-    /// Evaluates candidates and tells hits in their order.
-    fn judge(
-        &self,
-        subject: &Subject<'_>,
-        candidates: &[(u32, u32)],
-        memo: &mut Memo,
-        on_hit: &mut dyn FnMut(MatchHit) -> ControlFlow<()>,
-        work: &mut Work<'_>,
-    ) -> Result<(), Stop> {
-        let (mut bodies, mut specific, mut generic) = (Vec::new(), Vec::new(), Vec::new());
-        for (pack, sig) in candidates.iter().copied() {
-            let Some(store) = self.store(pack) else { continue };
-            let Some(head) = store.head(sig) else { continue };
-            if !self.meets(subject, store, &head) {
-                continue;
-            }
-            if head.is(Head::LOGICAL) {
-                let list = if head.target == Target::ANY.0 { &mut generic } else { &mut specific };
-                list.push((pack, sig, head));
-            } else if let Some(spans) = self.evaluate(subject, pack, sig, &head, memo, work)? {
-                let at = spans.first().map_or(0, |span| span.last);
-                bodies.push((at, pack, sig, head, spans));
-            }
-        }
-        bodies.sort_by_key(|(at, pack, sig, _, _)| (*at, *pack, *sig));
-        for (_, pack, _, head, spans) in bodies {
-            self.tell(subject, pack, &head, spans, None, on_hit)?;
-        }
-        for (pack, sig, head) in specific.into_iter().chain(generic) {
-            let Some(spans) = self.evaluate(subject, pack, sig, &head, memo, work)? else {
-                continue;
-            };
-            let Some(store) = self.store(pack) else { continue };
-            let handler = store.unit(&head).and_then(|unit| unit.tdb?.handler);
-            if handler != Some(subject.file_type) || handler.is_none() {
-                self.tell(subject, pack, &head, spans, handler, on_hit)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn evaluate(
-        &self,
-        subject: &Subject<'_>,
-        pack: u32,
-        sig: u32,
-        head: &Head,
-        memo: &mut Memo,
-        work: &mut Work<'_>,
-    ) -> Result<Option<Vec<Span>>, Stop> {
-        let Some(store) = self.store(pack) else { return Ok(None) };
-        let mut evaluator = Evaluator { matcher: self, store, pack, subject, memo, work };
-        evaluator.matches(sig, head.target)
-    }
-
-    /// Tests what a head says of the object.
-    fn meets(&self, subject: &Subject<'_>, store: &Store, head: &Head) -> bool {
-        let len = subject.bytes.len() as u64;
-        let own = subject.target.is_some_and(|target| target.0 == head.target);
-        let any = head.target == Target::ANY.0;
-        let in_scope = match subject.scope {
-            Scope::TargetAndAny | Scope::SelfProtect => own || any,
-            Scope::TargetOnly => own,
-            Scope::AnyOnly => any,
-        };
-        in_scope
-            && head.is(Head::SELF_PROTECT) == (subject.scope == Scope::SelfProtect)
-            && !head.is(Head::MACRO)
-            && (subject.pua || !head.is(Head::PUA))
-            && (subject.phishing_signatures || !head.is(Head::PHISHING))
-            && u64::from(head.size_min) <= len
-            && (len <= u64::from(head.size_max) || head.size_max == u32::MAX)
-            && (self.ignored.is_empty() || !self.ignored.contains(store.name(head)))
-    }
-
-    fn tell(
-        &self,
-        subject: &Subject<'_>,
-        pack: u32,
-        head: &Head,
-        spans: Vec<Span>,
-        handler: Option<FileType>,
-        on_hit: &mut dyn FnMut(MatchHit) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
-        let Some(store) = self.store(pack) else { return Ok(()) };
-        let span = |span: Span| MatchSpan {
-            part: span.sub.to_string(),
-            off: span.start as u64,
-            len: span.end.saturating_sub(span.start) as u64,
-            bytes: subject
-                .bytes
-                .get(span.start..span.end.min(span.start.saturating_add(64)))
-                .map_or_else(Vec::new, <[u8]>::to_vec),
-        };
-        let hit = MatchHit {
-            name: store.name(head).to_owned(),
-            kind: if head.is(Head::LOGICAL) { HitKind::Logical } else { HitKind::Body },
-            pua: head.is(Head::PUA),
-            official: store.official,
-            origin: store.origin(head),
-            handler,
-            spans: spans.into_iter().map(span).collect(),
-        };
-        match on_hit(hit) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Stop::Found),
-        }
     }
 
     /// Returns the container-metadata signatures that match a member.
@@ -513,6 +369,134 @@ impl Matcher {
         poll: &mut dyn FnMut() -> Result<(), Stop>,
     ) -> Result<Vec<MagicHit>, Stop> {
         self.magics.find(bytes, &mut Work::new(poll))
+    }
+}
+
+/// One target's tables in one pack.
+#[derive(Debug)]
+struct Source<'a> {
+    pack: u32,
+    target: u8,
+    tables: Tables<'a>,
+}
+
+/// A scan of one object.
+struct Scanning<'a> {
+    matcher: &'a Matcher,
+    subject: &'a Subject<'a>,
+    tables: &'a [Source<'a>],
+}
+
+impl Scanning<'_> {
+    /// Evaluates candidates and tells hits in their order.
+    fn judge(
+        &self,
+        candidates: &[Candidate],
+        memo: &mut Memo,
+        on_hit: &mut dyn FnMut(MatchHit) -> ControlFlow<()>,
+        work: &mut Work<'_>,
+    ) -> Result<(), Stop> {
+        let (mut bodies, mut specific, mut generic) = (Vec::new(), Vec::new(), Vec::new());
+        for candidate in candidates.iter().copied() {
+            let Some(store) = self.matcher.store(candidate.pack) else { continue };
+            let Some(head) = store.head(candidate.sig) else { continue };
+            if !self.meets(store, &head) {
+                continue;
+            }
+            if head.is(Head::LOGICAL) {
+                let list = if head.target == Target::ANY.0 { &mut generic } else { &mut specific };
+                list.push((candidate, head));
+            } else if let Some(spans) = self.evaluate(candidate, &head, memo, work)? {
+                let at = spans.first().map_or(0, |span| span.last);
+                bodies.push((at, candidate, head, spans));
+            }
+        }
+        bodies.sort_by_key(|(at, candidate, ..)| (*at, candidate.pack, candidate.sig));
+        for (_, candidate, head, spans) in bodies {
+            self.tell(candidate.pack, &head, spans, None, on_hit)?;
+        }
+        for (candidate, head) in specific.into_iter().chain(generic) {
+            let Some(spans) = self.evaluate(candidate, &head, memo, work)? else { continue };
+            let Some(store) = self.matcher.store(candidate.pack) else { continue };
+            let handler = store.unit(&head).and_then(|unit| unit.tdb?.handler);
+            if handler != Some(self.subject.file_type) || handler.is_none() {
+                self.tell(candidate.pack, &head, spans, handler, on_hit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        candidate: Candidate,
+        head: &Head,
+        memo: &mut Memo,
+        work: &mut Work<'_>,
+    ) -> Result<Option<Vec<Span>>, Stop> {
+        let Candidate { pack, sig, found } = candidate;
+        let (matcher, subject) = (self.matcher, self.subject);
+        let Some(store) = matcher.store(pack) else { return Ok(None) };
+        let of = |source: &&Source<'_>| (source.pack, source.target) == (pack, head.target);
+        let members = self.tables.iter().find(of).and_then(|source| source.tables.members(sig));
+        // What has anchors in the filter and none in the object does not match.
+        let absent = members.map_or(0, |members| members & !found);
+        let mut evaluator = Evaluator { matcher, store, pack, subject, memo, work };
+        evaluator.matches(sig, head.target, absent)
+    }
+
+    /// Tests what a head says of the object.
+    fn meets(&self, store: &Store, head: &Head) -> bool {
+        let (matcher, subject) = (self.matcher, self.subject);
+        let len = subject.bytes.len() as u64;
+        let own = subject.target.is_some_and(|target| target.0 == head.target);
+        let any = head.target == Target::ANY.0;
+        let in_scope = match subject.scope {
+            Scope::TargetAndAny | Scope::SelfProtect => own || any,
+            Scope::TargetOnly => own,
+            Scope::AnyOnly => any,
+        };
+        in_scope
+            && head.is(Head::SELF_PROTECT) == (subject.scope == Scope::SelfProtect)
+            && !head.is(Head::MACRO)
+            && (subject.pua || !head.is(Head::PUA))
+            && (subject.phishing_signatures || !head.is(Head::PHISHING))
+            && u64::from(head.size_min) <= len
+            && (len <= u64::from(head.size_max) || head.size_max == u32::MAX)
+            && (matcher.ignored.is_empty() || !matcher.ignored.contains(store.name(head)))
+    }
+
+    fn tell(
+        &self,
+        pack: u32,
+        head: &Head,
+        spans: Vec<Span>,
+        handler: Option<FileType>,
+        on_hit: &mut dyn FnMut(MatchHit) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
+        let subject = self.subject;
+        let Some(store) = self.matcher.store(pack) else { return Ok(()) };
+        let span = |span: Span| MatchSpan {
+            part: span.sub.to_string(),
+            off: span.start as u64,
+            len: span.end.saturating_sub(span.start) as u64,
+            bytes: subject
+                .bytes
+                .get(span.start..span.end.min(span.start.saturating_add(64)))
+                .map_or_else(Vec::new, <[u8]>::to_vec),
+        };
+        let hit = MatchHit {
+            name: store.name(head).to_owned(),
+            kind: if head.is(Head::LOGICAL) { HitKind::Logical } else { HitKind::Body },
+            pua: head.is(Head::PUA),
+            official: store.official,
+            origin: store.origin(head),
+            handler,
+            spans: spans.into_iter().map(span).collect(),
+        };
+        match on_hit(hit) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Stop::Found),
+        }
     }
 }
 

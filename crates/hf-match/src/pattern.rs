@@ -32,6 +32,23 @@ impl Pattern {
         }
     }
 
+    /// Returns how rare its rarest seed is, in sixteenths of a bit.
+    pub(crate) fn rarity(&self) -> u32 {
+        self.parts.iter().filter_map(|part| part.seed.as_ref()).map(|seed| seed.rarity).max().unwrap_or(0)
+    }
+
+    /// False when the rarest seed of several parts is not in the object, so that no match is.
+    pub(crate) fn may_match(&self, data: &[u8], work: &mut Work<'_>) -> Result<bool, Stop> {
+        if self.parts.len() < 2 {
+            return Ok(true);
+        }
+        let seeds = self.parts.iter().filter_map(|part| part.seed.as_ref());
+        match seeds.max_by_key(|seed| seed.rarity) {
+            Some(seed) => Ok(seed.find(data, 0, data.len(), work)?.is_some()),
+            None => Ok(true),
+        }
+    }
+
     /// Returns about how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
         self.parts.iter().map(Part::weight).sum::<usize>() + 64

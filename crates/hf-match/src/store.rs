@@ -122,17 +122,19 @@ impl CompiledSub {
         }
     }
 
-    /// Returns how dear it is to look for, for the order in which members are looked for.
-    pub(crate) fn rank(&self) -> u32 {
+    /// Returns how dear it is to look for and, of what is equally dear, how common it is: the order
+    /// in which members are looked for.
+    pub(crate) fn rank(&self) -> (u32, u32) {
         match self {
-            Self::ImageHash(_) => 0,
-            Self::Body { offset, .. } if *offset != Offset::ANY => 1,
-            Self::Body { forms, .. } => {
-                2 + u32::from(forms.iter().any(|form| form.parts.len() > 1))
+            Self::ImageHash(_) => (0, 0),
+            Self::Body { offset, forms } => {
+                let rarity = forms.iter().map(Pattern::rarity).min().unwrap_or(0);
+                let anywhere = offset.base == Offset::ANY.base;
+                (1 + u32::from(anywhere), u32::MAX - rarity)
             }
-            Self::Macro { .. } => 5,
-            Self::ByteCompare(_) => 6,
-            Self::Pcre { .. } => 7,
+            Self::Macro { .. } => (3, 0),
+            Self::ByteCompare(_) => (4, 0),
+            Self::Pcre { .. } => (5, 0),
         }
     }
 }

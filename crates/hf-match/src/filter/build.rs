@@ -5,10 +5,10 @@ use std::io::{Seek, Write};
 use hf_pack::{PackWriter, WritePackError};
 
 use super::{
-    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, PAIRS, PLACE_KEYS, PLACES, SITE_SIGS,
-    SITES, bit_pair, fold, mix, section,
+    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PAIRS, PLACE_KEYS, PLACES,
+    SITE_SIGS, SITES, bit_pair, fold, mix, section,
 };
-use crate::anchor::{Anchor, Fixed, Literal, Point, Trigger};
+use crate::anchor::{Anchor, Fixed, Literal, Point, Tagged, Trigger};
 
 /// Collects the anchors of one target.
 #[derive(Debug, Default)]
@@ -17,17 +17,26 @@ pub(crate) struct FilterBuilder {
     fixed: Vec<(Fixed, u32)>,
     images: Vec<([u8; 8], u32)>,
     always: Vec<u32>,
+    members: Vec<(u32, u64)>,
 }
 
 impl FilterBuilder {
     /// Adds a signature; without a trigger it is evaluated on every object.
     pub(crate) fn add(&mut self, sig: u32, trigger: Option<Trigger>) {
-        let Some(trigger) = trigger else { return self.always.push(sig) };
-        for anchor in trigger.anchors {
+        let Some(trigger) = trigger else { return self.always.push(Lead::new(sig, 63, 0).0) };
+        let members = trigger.members();
+        if members.count_ones() > 1 {
+            self.members.push((sig, members));
+        }
+        let both = if trigger.also.is_empty() { 0 } else { Lead::BOTH };
+        let first = trigger.anchors.into_iter().map(|tagged| (tagged, both));
+        let second = trigger.also.into_iter().map(|tagged| (tagged, both | Lead::SECOND));
+        for (Tagged { anchor, sub }, flags) in first.chain(second) {
+            let lead = Lead::new(sig, sub, flags).0;
             match anchor {
-                Anchor::Literal(literal) => self.literals.push((literal, sig)),
-                Anchor::Fixed(fixed) => self.fixed.push((fixed, sig)),
-                Anchor::Image(hash) => self.images.push((hash, sig)),
+                Anchor::Literal(literal) => self.literals.push((literal, lead)),
+                Anchor::Fixed(fixed) => self.fixed.push((fixed, lead)),
+                Anchor::Image(hash) => self.images.push((hash, lead)),
             }
         }
     }
@@ -68,6 +77,10 @@ impl FilterBuilder {
             hash.iter().copied().chain(sig.to_le_bytes()).collect::<Vec<u8>>()
         };
         put(IMAGES, self.images.iter().flat_map(image).collect())?;
+        let member = |(sig, mask): &(u32, u64)| {
+            sig.to_le_bytes().into_iter().chain(mask.to_le_bytes()).collect::<Vec<u8>>()
+        };
+        put(MEMBERS, self.members.iter().flat_map(member).collect())?;
         let (places, keys) = places(&self.fixed)?;
         put(PLACES, places)?;
         put(PLACE_KEYS, keys)?;

@@ -7,7 +7,7 @@
 
 use hf_core::Facts;
 
-use super::fold;
+use super::{Lead, fold};
 use crate::stored::u32_at;
 
 /// The fixed points of one object.
@@ -30,8 +30,8 @@ impl<'a> Points<'a> {
         }
     }
 
-    /// Calls `on_sig` for every signature whose bytes stand at their place.
-    pub(crate) fn look(&self, places: &[u8], keys: &[u8], on_sig: &mut dyn FnMut(u32)) {
+    /// Calls `on_lead` for every signature whose bytes stand at their place.
+    pub(crate) fn look(&self, places: &[u8], keys: &[u8], on_lead: &mut dyn FnMut(Lead)) {
         for place in places.as_chunks::<24>().0 {
             let Some(found) = self.bytes(place) else { continue };
             let key = fold(found);
@@ -41,7 +41,7 @@ impl<'a> Points<'a> {
             let own = all.get(first..first.saturating_add(count)).unwrap_or_default();
             let from = own.partition_point(|entry| key_of(entry) < key);
             for entry in own.iter().skip(from).take_while(|entry| key_of(entry) == key) {
-                on_sig(u32_at(entry, 8));
+                on_lead(Lead(u32_at(entry, 8)));
             }
         }
     }

@@ -3,7 +3,7 @@
 use hf_pack::Pack;
 
 use super::{
-    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, PLACE_KEYS, PLACES, Points, SITE_SIGS,
+    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PLACE_KEYS, PLACES, Points, SITE_SIGS,
     SITES, section,
 };
 use crate::stored::u32_at;
@@ -18,6 +18,7 @@ pub(crate) struct Tables<'a> {
     images: &'a [u8],
     places: &'a [u8],
     place_keys: &'a [u8],
+    members: &'a [u8],
     slots: [Slots<'a>; CLASSES.len()],
 }
 
@@ -45,6 +46,7 @@ impl<'a> Tables<'a> {
             images: part(IMAGES),
             places: part(PLACES),
             place_keys: part(PLACE_KEYS),
+            members: part(MEMBERS),
             slots,
         }
     }
@@ -55,16 +57,23 @@ impl<'a> Tables<'a> {
         pack.section(section(target, FIRST_CLASS + 2 * class))
     }
 
-    /// Calls `on_sig` for signatures that a window of a class at `at` with this hash leads to, the
-    /// literal compared.
+    /// Returns the members of a signature whose anchors are here when they are of several.
+    pub(crate) fn members(&self, sig: u32) -> Option<u64> {
+        let all = self.members.as_chunks::<12>().0;
+        let idx = all.partition_point(|entry| u32_at(entry, 0) < sig);
+        let entry = all.get(idx).filter(|entry| u32_at(*entry, 0) == sig)?;
+        entry.last_chunk().map(|mask| u64::from_le_bytes(*mask))
+    }
+
+    /// Calls `on_lead` for signatures that a window of a class at `at` with this hash leads to, the
+    /// literal compared; for each literal once.
     #[inline]
     pub(crate) fn look(
         &self,
-        class: usize,
-        hash: u64,
+        (class, hash, at): (usize, u64, usize),
         data: &[u8],
-        at: usize,
-        on_sig: &mut dyn FnMut(u32),
+        seen: &mut Seen,
+        on_lead: &mut dyn FnMut(Lead),
     ) {
         let Some(slots) = self.slots.get(class) else { return };
         let mask = slots.table.len().wrapping_sub(1);
@@ -76,48 +85,46 @@ impl<'a> Tables<'a> {
                 return;
             }
             if u32_at(slot, 0) == hash as u32 {
-                self.look_at_site(site >> 2, site & 3, data, at, on_sig);
+                let (site, shift) = (site >> 2, site & 3);
+                if self.is_at(site, shift, data, at) && seen.insert(site) {
+                    self.leads(site, on_lead);
+                }
             }
             idx = idx.wrapping_add(1);
         }
     }
 
-    fn look_at_site(
-        &self,
-        site: u32,
-        shift: u32,
-        data: &[u8],
-        at: usize,
-        on_sig: &mut dyn FnMut(u32),
-    ) {
-        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let Some(record) = self.sites.as_chunks::<16>().0.get(size(site)) else { return };
+    /// True when the literal of a site stands where the window says.
+    fn is_at(&self, site: u32, shift: u32, data: &[u8], at: usize) -> bool {
+        let Some(record) = self.sites.as_chunks::<16>().0.get(size(site)) else { return false };
         let [.., len, lead, nocase, _] = *record;
-        let Some(start) = at.checked_sub(size(shift) + usize::from(lead)) else { return };
+        let Some(start) = at.checked_sub(size(shift) + usize::from(lead)) else { return false };
         let from = size(u32_at(record, 0));
         let literal = self.literals.get(from..from.saturating_add(usize::from(len)));
         let found = data.get(start..start.saturating_add(usize::from(len)));
-        let (Some(literal), Some(found)) = (literal, found) else { return };
-        let same = if nocase == 0 { found == literal } else { found.eq_ignore_ascii_case(literal) };
-        if same {
-            let first = size(u32_at(record, 4));
-            let sigs = self.site_sigs.as_chunks::<4>().0;
-            let own = sigs.get(first..first.saturating_add(size(u32_at(record, 8))));
-            own.unwrap_or_default().iter().for_each(|sig| on_sig(u32::from_le_bytes(*sig)));
-        }
+        let (Some(literal), Some(found)) = (literal, found) else { return false };
+        if nocase == 0 { found == literal } else { found.eq_ignore_ascii_case(literal) }
     }
 
-    /// Calls `on_sig` for signatures without an anchor, and for those whose place or image fits.
+    fn leads(&self, site: u32, on_lead: &mut dyn FnMut(Lead)) {
+        let Some(record) = self.sites.as_chunks::<16>().0.get(size(site)) else { return };
+        let first = size(u32_at(record, 4));
+        let sigs = self.site_sigs.as_chunks::<4>().0;
+        let own = sigs.get(first..first.saturating_add(size(u32_at(record, 8))));
+        own.unwrap_or_default().iter().for_each(|sig| on_lead(Lead(u32::from_le_bytes(*sig))));
+    }
+
+    /// Calls `on_lead` for signatures without an anchor, and for those whose place or image fits.
     pub(crate) fn look_elsewhere(
         &self,
         points: &Points<'_>,
         image: impl FnOnce() -> Option<[u8; 8]>,
-        on_sig: &mut dyn FnMut(u32),
+        on_lead: &mut dyn FnMut(Lead),
     ) {
         for sig in self.always.as_chunks::<4>().0 {
-            on_sig(u32::from_le_bytes(*sig));
+            on_lead(Lead(u32::from_le_bytes(*sig)));
         }
-        points.look(self.places, self.place_keys, on_sig);
+        points.look(self.places, self.place_keys, on_lead);
         if !self.images.is_empty()
             && let Some(hash) = image()
         {
@@ -125,9 +132,48 @@ impl<'a> Tables<'a> {
             let from = all.partition_point(|entry| entry.first_chunk::<8>() < Some(&hash));
             let own = all.iter().skip(from);
             for entry in own.take_while(|entry| entry.first_chunk::<8>() == Some(&hash)) {
-                on_sig(u32_at(entry, 8));
+                on_lead(Lead(u32_at(entry, 8)));
             }
         }
+    }
+}
+
+fn size(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// The sites of one target in one pack that were found in an object. Emptying it costs as much as
+/// there is in it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    bits: Vec<u64>,
+    sites: Vec<u32>,
+}
+
+impl Seen {
+    /// Forgets the sites, and makes room for those of a table.
+    pub(crate) fn reset(&mut self, tables: &Tables<'_>) {
+        for site in self.sites.drain(..) {
+            if let Some(word) = self.bits.get_mut(size(site / 64)) {
+                *word = 0;
+            }
+        }
+        let words = (tables.sites.len() / 16).div_ceil(64);
+        self.bits.resize(words.max(self.bits.len()), 0);
+    }
+
+    /// Takes note of a site; true when it is new.
+    fn insert(&mut self, site: u32) -> bool {
+        let bit = 1 << (site % 64);
+        let new = self.bits.get_mut(size(site / 64)).is_some_and(|word| {
+            let new = *word & bit == 0;
+            *word |= bit;
+            new
+        });
+        if new {
+            self.sites.push(site);
+        }
+        new
     }
 }
 

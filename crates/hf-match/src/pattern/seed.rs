@@ -15,6 +15,8 @@ pub(crate) struct Seed {
     pub(crate) before_min: usize,
     /// Most bytes of the part in front of it.
     pub(crate) before_max: usize,
+    /// How rare it is in ordinary files, in sixteenths of a bit.
+    pub(crate) rarity: u32,
     finder: Finder,
 }
 
@@ -94,7 +96,8 @@ impl Seed {
         } else {
             Finder::Exact(Box::new(memmem::Finder::new(&run.bytes).into_owned()))
         };
-        Self { before_min: run.before_min, before_max: run.before_max, finder }
+        let rarity = rarity::of_run(&run.bytes);
+        Self { before_min: run.before_min, before_max: run.before_max, rarity, finder }
     }
 
     fn len(&self) -> usize {
