@@ -4,7 +4,9 @@
 //! ordinary files. A piece is a window into a literal run, or, where the offset is fixed, some bytes
 //! at one place. Promises: a signature whose anchors are absent does not match.
 
-use hf_core::signature::{Body, Offset, OffsetBase};
+use std::rc::Rc;
+
+use hf_core::signature::{Body, Offset, OffsetBase, Part};
 
 use crate::filter::{CLASSES, Class};
 use crate::logic::{Logic, needs_match};
@@ -33,6 +35,18 @@ pub(crate) struct Literal {
     pub(crate) bytes: Vec<u8>,
     /// Where in it the stretch begins that the filter sees.
     pub(crate) lead: u8,
+    /// What is to be compared where the literal stands; none when the literal is all.
+    pub(crate) check: Option<Check>,
+}
+
+/// The part of a member around a literal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Check {
+    pub(crate) sub: u32,
+    pub(crate) form: u8,
+    pub(crate) part: u8,
+    /// Bytes of the part in front of the literal.
+    pub(crate) before: u16,
 }
 
 impl Literal {
@@ -106,7 +120,11 @@ impl Trigger {
         let mut best = all.next()?;
         if best.rarity < RARE && best.also.is_empty() {
             let second = all.find(|second| {
-                second.anchors.iter().all(|two| best.anchors.iter().all(|one| one.anchor != two.anchor))
+                second.rarity >= USEFUL
+                    && second
+                        .anchors
+                        .iter()
+                        .all(|two| best.anchors.iter().all(|one| one.anchor != two.anchor))
             });
             if let Some(second) = second {
                 best.rarity = best.rarity.saturating_add(second.rarity);
@@ -118,13 +136,11 @@ impl Trigger {
 }
 
 /// Chooses the anchors of an expression over members; none when it may hold without any.
-pub(crate) fn of_logic(logic: &Logic, subs: &dyn Fn(u8) -> Option<Member>) -> Option<Trigger> {
+pub(crate) fn of_logic(logic: &Logic, subs: &dyn Fn(u8) -> Option<Rc<Member>>) -> Option<Trigger> {
     match logic {
         Logic::Sub { idx, cmp } if needs_match(*cmp) => of_member(*idx, subs),
         Logic::Sub { .. } => None,
-        Logic::All(all) => {
-            Trigger::both(all.iter().filter_map(|inner| of_logic(inner, subs)))
-        }
+        Logic::All(all) => Trigger::both(all.iter().filter_map(|inner| of_logic(inner, subs))),
         Logic::Some(some) => {
             let triggers: Option<Vec<Trigger>> =
                 some.iter().map(|inner| of_logic(inner, subs)).collect();
@@ -146,20 +162,25 @@ pub(crate) enum Member {
     Condition(Logic),
 }
 
-fn of_member(idx: u8, subs: &dyn Fn(u8) -> Option<Member>) -> Option<Trigger> {
-    match subs(idx)? {
-        Member::Own(trigger) => trigger,
-        Member::Other(other) if other < idx => of_member(other, subs),
+fn of_member(idx: u8, subs: &dyn Fn(u8) -> Option<Rc<Member>>) -> Option<Trigger> {
+    match &*subs(idx)? {
+        Member::Own(trigger) => trigger.clone(),
+        Member::Other(other) if *other < idx => of_member(*other, subs),
         Member::Other(_) => None,
         Member::Condition(logic) => {
             let before = |other: u8| if other < idx { subs(other) } else { None };
-            of_logic(&logic, &before)
+            of_logic(logic, &before)
         }
     }
 }
 
 /// Chooses the anchors of a member; `uses` is the number of signatures that have it.
-pub(crate) fn of_sub(sub: &StoredSub, idx: u8, uses: u32, common: &Common) -> Option<Member> {
+pub(crate) fn of_sub(
+    sub: &StoredSub,
+    (id, idx): (u32, u8),
+    uses: u32,
+    common: &Common,
+) -> Option<Member> {
     Some(match sub {
         StoredSub::Macro { .. } => Member::Other(idx.checked_sub(1)?),
         StoredSub::Pcre { trigger, .. } => Member::Condition(Logic::read(trigger)?),
@@ -168,7 +189,10 @@ pub(crate) fn of_sub(sub: &StoredSub, idx: u8, uses: u32, common: &Common) -> Op
             Member::Own(Some(Trigger::new(Anchor::Image(*hash), idx, RARE)))
         }
         StoredSub::Body { offset, forms } => {
-            let bodies = forms.iter().map(|form| of_body(*offset, &form.body()?, idx, common));
+            let bodies = (0u8..=u8::MAX).zip(forms).map(|(form, body)| {
+                let check = Check { sub: id, form, part: 0, before: 0 };
+                of_body(*offset, &body.body()?, idx, check, common)
+            });
             let trigger = bodies.collect::<Option<Vec<_>>>().and_then(union);
             let penalty = USE_PENALTY.saturating_mul(uses.max(1).ilog2());
             Member::Own(trigger.map(|trigger| Trigger {
@@ -191,22 +215,32 @@ fn union(triggers: Vec<Trigger>) -> Option<Trigger> {
 }
 
 /// Chooses the anchor of a body.
-fn of_body(offset: Offset, body: &Body, sub: u8, common: &Common) -> Option<Trigger> {
+fn of_body(offset: Offset, body: &Body, sub: u8, check: Check, common: &Common) -> Option<Trigger> {
     if let Some(trigger) = fixed(offset, body, sub) {
         return Some(trigger);
     }
-    let mut best: Option<Trigger> = None;
-    for run in body.parts.iter().flat_map(runs) {
-        if let Some(trigger) = literal(&run, body.nocase, sub, common)
-            && best.as_ref().is_none_or(|best| trigger.rarity > best.rarity)
-        {
-            best = Some(trigger);
+    let mut best: Option<(Literal, u32)> = None;
+    for (part, idx) in body.parts.iter().zip(0u8..) {
+        for run in runs(part) {
+            let Some((mut literal, cut, rarity)) = literal(&run, body.nocase, common) else {
+                continue;
+            };
+            let exact = run.before_min == run.before_max;
+            let before = u16::try_from(run.before_min.saturating_add(cut)).ok();
+            let all = Part { items: Vec::new(), ..part.clone() } == Part::default()
+                && literal.bytes.len() == part.items.len();
+            literal.check =
+                before.filter(|_| exact && !all).map(|before| Check { part: idx, before, ..check });
+            if best.as_ref().is_none_or(|best| rarity > best.1) {
+                best = Some((literal, rarity));
+            }
         }
     }
-    best
+    best.map(|(literal, rarity)| Trigger::new(Anchor::Literal(literal), sub, rarity))
 }
 
-fn literal(run: &Run, nocase: bool, sub: u8, common: &Common) -> Option<Trigger> {
+/// Makes an anchor of a run: with how much of the run was cut off in front, and how rare it is.
+fn literal(run: &Run, nocase: bool, common: &Common) -> Option<(Literal, usize, u32)> {
     let bytes = if nocase { run.bytes.to_ascii_lowercase() } else { run.bytes.clone() };
     let mut best: Option<(u32, u8, usize)> = None;
     for (class, shape) in (0u8..).zip(CLASSES) {
@@ -228,17 +262,14 @@ fn literal(run: &Run, nocase: bool, sub: u8, common: &Common) -> Option<Trigger>
     let rarity = common.of_run(&bytes).saturating_sub(8 * u32::try_from(letters).ok()?);
     // A common window costs a look-up each time, a common literal an evaluation.
     let rarity = rarity.min(window_rarity.saturating_mul(2)).max(1);
-    let literal = Literal { class, nocase, bytes, lead };
-    Some(Trigger::new(Anchor::Literal(literal), sub, rarity))
+    Some((Literal { class, nocase, bytes, lead, check: None }, from, rarity))
 }
 
 /// Returns the stretch whose most common window is the rarest, with how rare that is.
 fn best_stretch(bytes: &[u8], class: &Class) -> Option<(usize, u32)> {
-    let stretches = bytes.windows(class.stretch());
-    let rated = stretches.enumerate().map(|(at, stretch)| {
-        let windows = stretch.windows(class.width);
-        (at, windows.map(rarity::of_run).min().unwrap_or(0))
-    });
+    let windows: Vec<u32> = rarity::of_windows(bytes, class.width).collect();
+    let stretches = windows.windows(class.stride).enumerate();
+    let rated = stretches.map(|(at, all)| (at, all.iter().copied().min().unwrap_or(0)));
     rated.reduce(|best, next| if next.1 > best.1 { next } else { best })
 }
 
@@ -276,6 +307,8 @@ fn fixed(offset: Offset, body: &Body, sub: u8) -> Option<Trigger> {
 pub(crate) const LITERAL_MAX: usize = 64;
 /// Ours: what is rarer than 90 bits does not stand in ordinary files.
 const RARE: u32 = 90 * 16;
+/// Ours: a second anchor that is more common than this excludes too little.
+const USEFUL: u32 = 28 * 16;
 /// Ours: what many signatures have in common is common elsewhere; per doubling of their number.
 const USE_PENALTY: u32 = 48;
 /// Ours: bits by which windows of the next class must be rarer, in sixteenths.

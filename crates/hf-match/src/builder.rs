@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{Seek, Write};
+use std::rc::Rc;
 
 use hf_core::Target;
 use hf_core::signature::{
@@ -154,7 +155,7 @@ impl PackBuilder {
         let mut targets: Vec<FilterBuilder> = Vec::new();
         targets.resize_with(usize::from(Target::COUNT), FilterBuilder::default);
         let common = Common::new();
-        let mut known: HashMap<(u32, u8), Option<Member>> = HashMap::new();
+        let mut known: HashMap<(u32, u8), Option<Rc<Member>>> = HashMap::new();
         for (sig, head) in (0u32..).zip(&self.heads) {
             if head.is(Head::MACRO) {
                 continue;
@@ -167,9 +168,9 @@ impl PackBuilder {
             };
             for idx in (0u8..).take(subs.len()) {
                 let Some((id, uses)) = member(idx) else { continue };
-                known
-                    .entry((id, idx))
-                    .or_insert_with(|| anchor::of_sub(&self.subs.get(id)?, idx, uses, &common));
+                known.entry((id, idx)).or_insert_with(|| {
+                    anchor::of_sub(&self.subs.get(id)?, (id, idx), uses, &common).map(Rc::new)
+                });
             }
             let lookup = |idx: u8| known.get(&(member(idx)?.0, idx)).cloned().flatten();
             let trigger = anchor::of_logic(&logic, &lookup);

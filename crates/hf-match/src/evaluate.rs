@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hf_core::signature::{Offset, TargetDesc};
 use hf_core::{FileType, Stop};
 
+use crate::anchor::Check;
 use crate::byte_compare;
 use crate::logic::Logic;
 use crate::matcher::{Matcher, Span, Subject};
@@ -28,6 +29,7 @@ pub(crate) struct Memo {
     units: HashMap<(u32, u32), Arc<Unit>>,
     subs: HashMap<(u32, u32), Option<Arc<CompiledSub>>>,
     weight: usize,
+    ends: Vec<usize>,
     /// Counts of bodies in this object, with the cap under which they were counted.
     counts: HashMap<(u32, u32), (u64, u64)>,
 }
@@ -53,6 +55,25 @@ impl Memo {
         self.weight += sub.as_ref().map_or(16, |sub| sub.weight());
         self.subs.insert((pack, id), sub.clone());
         sub
+    }
+
+    /// True when the part of a member matches with its items at `start`.
+    pub(crate) fn part_at(
+        &mut self,
+        store: &Store,
+        pack: u32,
+        check: Check,
+        data: &[u8],
+        start: usize,
+    ) -> bool {
+        let sub = self.sub(store, pack, check.sub);
+        let Some(CompiledSub::Body { forms, .. }) = sub.as_deref() else { return true };
+        let form = forms.get(usize::from(check.form));
+        let Some(part) = form.and_then(|form| form.parts.get(usize::from(check.part))) else {
+            return true;
+        };
+        part.ends(data, start, &mut self.ends);
+        !self.ends.is_empty()
     }
 
     fn unit(&mut self, store: &Store, pack: u32, sig: u32) -> Option<Arc<Unit>> {
@@ -217,8 +238,7 @@ impl Evaluator<'_, '_> {
             may_match = may_match || form.may_match(self.subject.bytes, self.work)?;
         }
         let mut matches = self.body_matches(*offset, forms);
-        while may_match
-            && count < cap && matches.next(self.work)?.is_some() {
+        while may_match && count < cap && matches.next(self.work)?.is_some() {
             count += 1;
         }
         self.memo.counts.insert(key, (count, cap));

@@ -29,13 +29,6 @@ pub(crate) struct Class {
     pub(crate) stride: usize,
 }
 
-impl Class {
-    /// Returns how long a literal must be.
-    pub(crate) const fn stretch(self) -> usize {
-        self.width + self.stride - 1
-    }
-}
-
 /// All classes, those that need the longest literals and let the fewest windows pass first.
 pub(crate) const CLASSES: &[Class; 4] = &[
     Class { width: 8, stride: 4 },
@@ -62,17 +55,35 @@ pub(crate) const fn fold_key(key: u64, width: usize) -> u64 {
     (key | FOLD) & (u64::MAX >> (64 - bits))
 }
 
-/// Mixes a key. Tables use the upper bits as index and the lower ones for what lies in an entry.
+/// Mixes a key. Tables use the lower bits as index, so that a smaller table is a coarser view of a
+/// larger one, and the upper bits for what lies in an entry.
 #[inline]
 pub(crate) const fn mix(key: u64) -> u64 {
     let product = (key as u128).wrapping_mul(MULTIPLIER as u128);
     (product >> 64) as u64 ^ product as u64
 }
 
-/// Returns the two bits of a key in a word.
+/// Returns the lower bits of a hash, to be masked to a place in a table.
 #[inline]
-pub(crate) const fn bit_pair(hash: u64) -> (u32, u32) {
-    ((hash & 63) as u32, (hash >> 6 & 63) as u32)
+pub(crate) const fn index(hash: u64) -> usize {
+    hash as u32 as usize
+}
+
+/// Returns the part of a hash that a slot holds.
+#[inline]
+pub(crate) const fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// True when both bits of a key are set in its word.
+#[inline]
+pub(crate) const fn has_both(word: u64, hash: u64) -> u64 {
+    (word >> (hash >> 58)) & (word >> (hash >> 52 & 63)) & 1
+}
+
+/// Returns the bits of a key in its word.
+pub(crate) const fn both(hash: u64) -> u64 {
+    1 << (hash >> 58) | 1 << (hash >> 52 & 63)
 }
 
 /// Returns the id of a section of one target's filter.

@@ -13,6 +13,7 @@ use hf_core::signature::{ConfigSig, IconSig, IgnoreSig, MagicSig, PasswordSig, P
 use hf_core::{Facts, FileType, HitKind, Limits, MatchSpan, Member, ScanOptions, Stop, Target};
 use hf_pack::Pack;
 
+use crate::anchor::Check;
 use crate::candidates::{Candidate, Candidates};
 use crate::evaluate::{Evaluator, Memo};
 use crate::filter::{Bits, CLASSES, Points, Tables, for_each_survivor};
@@ -252,7 +253,9 @@ impl Matcher {
         let statistics = &mut scratch.statistics;
         let tables = self.tables(subject);
         let candidates = &mut scratch.candidates;
-        self.find_candidates(subject, &tables, candidates, &mut statistics.survivors, &mut work)?;
+        let memo = &mut scratch.memo;
+        let survivors = &mut statistics.survivors;
+        self.find_candidates(subject, &tables, candidates, memo, survivors, &mut work)?;
         let candidates = candidates.list();
         statistics.candidates = statistics.candidates.wrapping_add(candidates.len() as u64);
         let mut counted = |hit| {
@@ -288,6 +291,7 @@ impl Matcher {
         subject: &Subject<'_>,
         sources: &[Source<'_>],
         candidates: &mut Candidates,
+        memo: &mut Memo,
         survivors: &mut u64,
         work: &mut Work<'_>,
     ) -> Result<(), Stop> {
@@ -301,13 +305,24 @@ impl Matcher {
         let bytes = subject.bytes;
         let bits = self.bits(subject.own_target()).unwrap_or_default();
         let (seen, mut add) = candidates.split();
-        for_each_survivor(bits, bytes, |len| work.spend(len), |class, hash, at| {
-            *survivors = survivors.wrapping_add(1);
-            for (source, seen) in sources.iter().zip(seen.iter_mut()) {
-                let mut add = |lead| add(source.pack, lead);
-                source.tables.look((class, hash, at), bytes, seen, &mut add);
-            }
-        })
+        for_each_survivor(
+            bits,
+            bytes,
+            |len| work.spend(len),
+            |class, hash, at| {
+                *survivors = survivors.wrapping_add(1);
+                for (source, seen) in sources.iter().zip(seen.iter_mut()) {
+                    let mut add = |lead| add(source.pack, lead);
+                    let store = self.store(source.pack);
+                    let mut verify = |check: Check, start: usize| {
+                        store.is_none_or(|store| {
+                            memo.part_at(store, source.pack, check, bytes, start)
+                        })
+                    };
+                    source.tables.look((class, hash, at), bytes, seen, &mut verify, &mut add);
+                }
+            },
+        )
     }
 
     /// Returns the bit tables for a target.

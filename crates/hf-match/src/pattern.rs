@@ -34,7 +34,12 @@ impl Pattern {
 
     /// Returns how rare its rarest seed is, in sixteenths of a bit.
     pub(crate) fn rarity(&self) -> u32 {
-        self.parts.iter().filter_map(|part| part.seed.as_ref()).map(|seed| seed.rarity).max().unwrap_or(0)
+        self.parts
+            .iter()
+            .filter_map(|part| part.seed.as_ref())
+            .map(|seed| seed.rarity)
+            .max()
+            .unwrap_or(0)
     }
 
     /// False when the rarest seed of several parts is not in the object, so that no match is.

@@ -6,9 +6,9 @@ use hf_pack::{PackWriter, WritePackError};
 
 use super::{
     ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PAIRS, PLACE_KEYS, PLACES,
-    SITE_SIGS, SITES, bit_pair, fold, mix, section,
+    SITE_SIGS, SITES, both, fold, index, mix, section, tag,
 };
-use crate::anchor::{Anchor, Fixed, Literal, Point, Tagged, Trigger};
+use crate::anchor::{Anchor, Check, Fixed, Literal, Point, Tagged, Trigger};
 
 /// Collects the anchors of one target.
 #[derive(Debug, Default)]
@@ -150,6 +150,11 @@ impl<'a> Sites<'a> {
             sites.records.extend(number(sites.sigs.len() / 4)?.to_le_bytes());
             sites.records.extend(number(group.len())?.to_le_bytes());
             let len = u8::try_from(literal.bytes.len()).unwrap_or(u8::MAX);
+            let none = Check { sub: FREE, form: 0, part: 0, before: 0 };
+            let check = literal.check.unwrap_or(none);
+            sites.records.extend(check.sub.to_le_bytes());
+            sites.records.extend(check.before.to_le_bytes());
+            sites.records.extend([check.form, check.part]);
             sites.records.extend([len, literal.lead, u8::from(literal.nocase), 0]);
             sites.literals.extend_from_slice(&literal.bytes);
             sites.sigs.extend(group.iter().flat_map(|(_, sig)| sig.to_le_bytes()));
@@ -201,27 +206,23 @@ impl<'a> Sites<'a> {
 fn bits(entries: &[(u64, u32)]) -> Vec<u8> {
     let words = (entries.len() * BITS_PER_KEY / 64).clamp(WORDS_MIN, WORDS_MAX).next_power_of_two();
     let mut table = vec![0u64; words];
-    let shift = 64 - words.ilog2();
     for (hash, _) in entries {
-        let (one, two) = bit_pair(*hash);
-        let at = usize::try_from(hash >> shift).unwrap_or(usize::MAX);
-        if let Some(word) = table.get_mut(at) {
-            *word |= 1 << one | 1 << two;
+        if let Some(word) = table.get_mut(index(*hash) & (words - 1)) {
+            *word |= both(*hash);
         }
     }
     table.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Makes the hash table: open addressing, each slot the lower half of the hash and the site.
+/// Makes the hash table: open addressing, each slot the upper half of the hash and the site.
 fn slots(entries: &[(u64, u32)]) -> Vec<u8> {
     let count = (entries.len() * 3 / 2).max(16).next_power_of_two();
     let mut table = vec![(0u32, FREE); count];
-    let shift = 64 - count.ilog2();
     for (hash, site) in entries {
-        let mut at = usize::try_from(hash >> shift).unwrap_or(usize::MAX) & (count - 1);
+        let mut at = index(*hash) & (count - 1);
         while let Some(slot) = table.get_mut(at) {
             if slot.1 == FREE {
-                *slot = (*hash as u32, *site);
+                *slot = (tag(*hash), *site);
                 break;
             }
             at = (at + 1) & (count - 1);

@@ -3,10 +3,11 @@
 use hf_pack::Pack;
 
 use super::{
-    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PLACE_KEYS, PLACES, Points, SITE_SIGS,
-    SITES, section,
+    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PLACE_KEYS, PLACES,
+    Points, SITE_SIGS, SITES, index, section, tag,
 };
-use crate::stored::u32_at;
+use crate::anchor::Check;
+use crate::stored::{u16_at, u32_at};
 
 /// Views of the sections.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +26,6 @@ pub(crate) struct Tables<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Slots<'a> {
     table: &'a [[u8; 8]],
-    shift: u32,
 }
 
 impl<'a> Tables<'a> {
@@ -34,9 +34,8 @@ impl<'a> Tables<'a> {
         let slots = std::array::from_fn(|class| {
             let id = FIRST_CLASS + 2 * u32::try_from(class).unwrap_or(0) + 1;
             let table = part(id).as_chunks::<8>().0;
-            let whole = table.len().is_power_of_two() && table.len() > 1;
-            let table = if whole { table } else { &[] };
-            Slots { table, shift: table.len().checked_ilog2().map_or(63, |bits| 64 - bits) }
+            let table = if table.len().is_power_of_two() { table } else { &[] };
+            Slots { table }
         });
         Self {
             literals: part(LITERALS),
@@ -66,27 +65,29 @@ impl<'a> Tables<'a> {
     }
 
     /// Calls `on_lead` for signatures that a window of a class at `at` with this hash leads to, the
-    /// literal compared; for each literal once.
+    /// literal compared and `verify` asked about the part around it; for each literal once.
     #[inline]
     pub(crate) fn look(
         &self,
         (class, hash, at): (usize, u64, usize),
         data: &[u8],
         seen: &mut Seen,
+        verify: &mut dyn FnMut(Check, usize) -> bool,
         on_lead: &mut dyn FnMut(Lead),
     ) {
         let Some(slots) = self.slots.get(class) else { return };
         let mask = slots.table.len().wrapping_sub(1);
-        let mut idx = usize::try_from(hash >> slots.shift).unwrap_or(0);
+        let mut idx = index(hash);
         for _ in 0..PROBES_MAX.min(slots.table.len()) {
             let Some(slot) = slots.table.get(idx & mask) else { return };
             let site = u32_at(slot, 4);
             if site == FREE {
                 return;
             }
-            if u32_at(slot, 0) == hash as u32 {
+            if u32_at(slot, 0) == tag(hash) {
                 let (site, shift) = (site >> 2, site & 3);
-                if self.is_at(site, shift, data, at) && seen.insert(site) {
+                if !seen.has(site) && self.is_at(site, shift, data, at, verify) && seen.insert(site)
+                {
                     self.leads(site, on_lead);
                 }
             }
@@ -94,20 +95,35 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// True when the literal of a site stands where the window says.
-    fn is_at(&self, site: u32, shift: u32, data: &[u8], at: usize) -> bool {
-        let Some(record) = self.sites.as_chunks::<16>().0.get(size(site)) else { return false };
+    /// True when the literal of a site stands where the window says, and the part around it.
+    fn is_at(
+        &self,
+        site: u32,
+        shift: u32,
+        data: &[u8],
+        at: usize,
+        verify: &mut dyn FnMut(Check, usize) -> bool,
+    ) -> bool {
+        let Some(record) = self.sites.as_chunks::<SITE_LEN>().0.get(size(site)) else {
+            return false;
+        };
         let [.., len, lead, nocase, _] = *record;
         let Some(start) = at.checked_sub(size(shift) + usize::from(lead)) else { return false };
         let from = size(u32_at(record, 0));
         let literal = self.literals.get(from..from.saturating_add(usize::from(len)));
         let found = data.get(start..start.saturating_add(usize::from(len)));
         let (Some(literal), Some(found)) = (literal, found) else { return false };
-        if nocase == 0 { found == literal } else { found.eq_ignore_ascii_case(literal) }
+        let same = if nocase == 0 { found == literal } else { found.eq_ignore_ascii_case(literal) };
+        let [.., form, part, _, _, _, _] = *record;
+        let check = Check { sub: u32_at(record, 12), before: u16_at(record, 16), form, part };
+        same && (check.sub == FREE
+            || start
+                .checked_sub(usize::from(check.before))
+                .is_some_and(|start| verify(check, start)))
     }
 
     fn leads(&self, site: u32, on_lead: &mut dyn FnMut(Lead)) {
-        let Some(record) = self.sites.as_chunks::<16>().0.get(size(site)) else { return };
+        let Some(record) = self.sites.as_chunks::<SITE_LEN>().0.get(size(site)) else { return };
         let first = size(u32_at(record, 4));
         let sigs = self.site_sigs.as_chunks::<4>().0;
         let own = sigs.get(first..first.saturating_add(size(u32_at(record, 8))));
@@ -158,8 +174,12 @@ impl Seen {
                 *word = 0;
             }
         }
-        let words = (tables.sites.len() / 16).div_ceil(64);
+        let words = (tables.sites.len() / SITE_LEN).div_ceil(64);
         self.bits.resize(words.max(self.bits.len()), 0);
+    }
+
+    fn has(&self, site: u32) -> bool {
+        self.bits.get(size(site / 64)).is_some_and(|word| word >> (site % 64) & 1 == 1)
     }
 
     /// Takes note of a site; true when it is new.
@@ -177,5 +197,8 @@ impl Seen {
     }
 }
 
+/// The format's: literal, signatures, their number, member to verify, bytes in front, form, part,
+/// length of the literal, where its stretch begins, whether case matters.
+const SITE_LEN: usize = 24;
 /// Ours: more entries in a row occur in no table that was made by us.
 const PROBES_MAX: usize = 4096;
