@@ -80,6 +80,10 @@ pub trait Facts {
     fn exe(&self) -> Option<&ExeView>;
     /// Returns the measures of the object's icons (PE).
     fn icons(&self) -> &[IconMetrics];
+    /// True when one of the object's icons is as alike to a signature's as ClamAV asks for.
+    fn has_icon_like(&self, signature: &IconMetrics) -> bool {
+        self.icons().contains(signature)
+    }
     /// Returns the perceptual hash of an image.
     fn image_hash(&self) -> Option<[u8; 8]>;
     /// Returns the types of the objects around this one, outermost first, normalised copies left out.

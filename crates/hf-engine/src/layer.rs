@@ -20,6 +20,7 @@ pub(crate) struct Layer<'p> {
     pub(crate) trusted: Cell<bool>,
     ancestors: Vec<FileType>,
     max_icons: u32,
+    clamav_quirks: bool,
     md5: OnceCell<[u8; 16]>,
     sha1: OnceCell<[u8; 20]>,
     sha256: OnceCell<[u8; 32]>,
@@ -30,7 +31,7 @@ pub(crate) struct Layer<'p> {
 
 impl<'p> Layer<'p> {
     /// Returns the layer of a file itself.
-    pub(crate) fn top(bytes: &'p [u8], limits: &Limits) -> Self {
+    pub(crate) fn top(bytes: &'p [u8], limits: &Limits, clamav_quirks: bool) -> Self {
         Self {
             parent: None,
             bytes,
@@ -42,6 +43,7 @@ impl<'p> Layer<'p> {
             trusted: Cell::new(false),
             ancestors: Vec::new(),
             max_icons: limits.max_icons,
+            clamav_quirks,
             md5: OnceCell::new(),
             sha1: OnceCell::new(),
             sha256: OnceCell::new(),
@@ -63,7 +65,7 @@ impl<'p> Layer<'p> {
             normalised,
             ancestors,
             max_icons: parent.max_icons,
-            ..Self::top(bytes, &Limits::default())
+            ..Self::top(bytes, &Limits::default(), parent.clamav_quirks)
         }
     }
 
@@ -102,16 +104,22 @@ impl<'p> Layer<'p> {
 
 impl Facts for Layer<'_> {
     fn exe(&self) -> Option<&ExeView> {
-        let view = || {
-            self.is_executable()
-                .then(|| hf_formats::exe_view(self.bytes, self.file_type).ok())
-                .flatten()
-        };
+        let read =
+            if self.clamav_quirks { hf_formats::clamav_exe_view } else { hf_formats::exe_view };
+        let view = || self.is_executable().then(|| read(self.bytes, self.file_type).ok()).flatten();
         self.exe.get_or_init(view).as_ref()
     }
 
     fn icons(&self) -> &[IconMetrics] {
-        self.icons.get_or_init(Vec::new)
+        let most = usize::try_from(self.max_icons).unwrap_or(usize::MAX);
+        self.icons.get_or_init(|| {
+            let icons = |view| hf_formats::icons(self.bytes, view, most);
+            self.exe().map(icons).unwrap_or_default()
+        })
+    }
+
+    fn has_icon_like(&self, signature: &IconMetrics) -> bool {
+        self.icons().iter().any(|icon| hf_formats::icon_matches(signature, icon))
     }
 
     fn image_hash(&self) -> Option<[u8; 8]> {

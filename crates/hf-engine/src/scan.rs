@@ -55,7 +55,7 @@ impl<'e> Scan<'e> {
 
     /// Scans a file.
     pub(crate) fn run(mut self, object: &[u8]) -> Report {
-        let mut layer = Layer::top(object, self.limits());
+        let mut layer = Layer::top(object, self.limits(), self.options().clamav_quirks);
         let too_large = layer.size() > self.limits().max_object_bytes;
         layer.file_type = self.identify(object);
         self.push_node(&layer, b"", None);

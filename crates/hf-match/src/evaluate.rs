@@ -167,10 +167,8 @@ impl Evaluator<'_, '_> {
         }
         let groups = (tdb.icon_group1.as_deref(), tdb.icon_group2.as_deref());
         let known = self.matcher.icon_signatures();
-        self.subject.facts.icons().iter().any(|found| {
-            known.iter().any(|sig| {
-                icon::in_groups(&sig.sig, groups) && icon::alike(found, &sig.sig.metrics)
-            })
+        known.iter().any(|sig| {
+            icon::in_groups(&sig.sig, groups) && self.subject.facts.has_icon_like(&sig.sig.metrics)
         })
     }
 

@@ -162,7 +162,7 @@ impl Content {
         let packs = self.packs.iter().filter(|opened| opened.pack.meta().official);
         packs
             .flat_map(|opened| &opened.pack.meta().sources)
-            .filter_map(|source| Some((source.version?, None)))
+            .filter_map(|source| Some((source.version?, build_time(&source.built_at))))
     }
 
     fn add(&mut self, opened: OpenedPack) {
@@ -170,6 +170,28 @@ impl Content {
         self.packs.push(opened);
     }
 }
+
+/// Reads the build time of a container (`22 Feb 2023 16-33 -0500`), in seconds since 1970.
+fn build_time(text: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_whitespace();
+    let day: i64 = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
+    let month = words.next().and_then(|word| MONTHS.iter().position(|month| *month == word))?;
+    let year: i64 = words.next()?.parse().ok().filter(|year| (1970..=9999).contains(year))?;
+    let (hour, minute) = words.next()?.split_once(['-', ':'])?;
+    let (hour, minute): (i64, i64) = (hour.parse().ok()?, minute.parse().ok()?);
+    let zone: i64 = words.next().unwrap_or("+0000").parse().ok()?;
+    // Days before a month of a year that begins in March. Source: the proleptic Gregorian calendar.
+    let month = i64::try_from(month).ok()?;
+    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let seconds = (days - DAYS_TO_1970) * 86_400 + hour * 3600 + minute * 60;
+    seconds.checked_sub((zone / 100) * 3600 + (zone % 100) * 60)
+}
+
+/// Days from 1 March of the year 0 to 1 January 1970.
+const DAYS_TO_1970: i64 = 719_468;
 
 /// Opens content.
 ///
@@ -244,4 +266,24 @@ pub(crate) fn cache_folder() -> Option<PathBuf> {
     let base = set("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache")));
     base.map(|base| base.join("holdfast"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn build_times() {
+        assert_eq!(build_time("22 Feb 2023 16-33 -0500"), Some(1_677_101_580));
+        assert_eq!(build_time("01 Jan 1970 00-00 +0000"), Some(0));
+        assert_eq!(build_time("22 Xxx 2023 16-33 -0500"), None);
+        assert_eq!(build_time(""), None);
+    }
+
+    #[test]
+    fn the_builtin_rules_compile() {
+        let pack = builtin_pack().unwrap();
+        assert!(pack.meta().signatures >= 60, "{}", pack.meta().signatures);
+        assert!(pack.meta().warnings.is_empty(), "{:?}", pack.meta().warnings);
+    }
 }

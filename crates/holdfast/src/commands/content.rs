@@ -26,6 +26,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("build", matches)) => build(matches),
         Some(("list", matches)) => list(matches),
         Some(("info", matches)) => info(matches),
+        Some(("explain", matches)) => explain(matches),
         _ => Ok(ExitCode::from(exit::ERROR)),
     }
 }
@@ -216,6 +217,13 @@ fn info(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
                 for warning in &summary.warnings {
                     println!("{}", warning.render());
                 }
+                if let Some(container) = &summary.container {
+                    let header = &container.header;
+                    println!("  build time: {}", header.build_time);
+                    println!("  version: {}, builder: {}", header.version, header.builder);
+                    println!("  functionality level: {}", header.flevel);
+                    println!("  proof: {:?}", container.proof);
+                }
             }
             Err(rejected) => {
                 println!("{}", rejected.diagnostic.render());
@@ -247,4 +255,40 @@ fn pack_info(shown: &str, pack: &Pack) {
     for (section, len) in pack.sections() {
         println!("  section {:#010x}: {}", section.0, display::bytes(len));
     }
+}
+
+fn explain(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let path = matches.get_one::<PathBuf>("file").context("a file is required")?;
+    let name = base_name(path);
+    let text = match matches.get_one::<String>("line") {
+        Some(line) => line.clone(),
+        None => {
+            let bytes =
+                fs::read(path).with_context(|| format!("cannot read {}", safe_path(path)))?;
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+    };
+    let only = matches.get_one::<String>("name");
+    let mut shown = 0u64;
+    let mut bad = false;
+    for line in text.lines() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if only.is_some_and(|only| !line.contains(only.as_str())) {
+            continue;
+        }
+        match hf_sig::explain(&name, line) {
+            Ok(words) => println!("{words}\n"),
+            Err(diagnostic) => {
+                bad = true;
+                println!("{}\n", diagnostic.render());
+            }
+        }
+        shown = shown.saturating_add(1);
+    }
+    if shown == 0 {
+        anyhow::bail!("no signature in {} fits", safe_path(path));
+    }
+    Ok(ExitCode::from(if bad { exit::ERROR } else { exit::CLEAN }))
 }

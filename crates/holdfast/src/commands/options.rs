@@ -245,6 +245,17 @@ fn content() -> Command {
                 .about("Describe a database, a signed container or a compiled pack")
                 .arg(files()),
         )
+        .subcommand(
+            Command::new("explain")
+                .about("Say in words what signatures look for")
+                .arg(
+                    path(Arg::new("file"))
+                        .required(true)
+                        .help("A database; its name tells the language"),
+                )
+                .arg(opt("name", Text, TELL, "Only lines that contain this").arg())
+                .arg(opt("line", Text, TELL, "Explain this line instead of the file's").arg()),
+        )
 }
 
 #[cfg(test)]
