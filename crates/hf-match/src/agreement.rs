@@ -266,7 +266,11 @@ fn facts(dice: &mut Dice, len: usize) -> Known {
     Known { exe, image_hash, ancestors }
 }
 
-pub(crate) fn pack(sigs: &[AnySig], first: usize) -> Arc<Pack> {
+fn pack(sigs: &[AnySig], first: usize) -> Arc<Pack> {
+    Pack::from_bytes(&pack_bytes(sigs, first)).unwrap()
+}
+
+fn pack_bytes(sigs: &[AnySig], first: usize) -> Vec<u8> {
     let mut builder = PackBuilder::new();
     for (idx, sig) in sigs.iter().enumerate() {
         let name = (first + idx).to_string();
@@ -277,8 +281,7 @@ pub(crate) fn pack(sigs: &[AnySig], first: usize) -> Arc<Pack> {
         }
     }
     let writer = PackWriter::new(std::io::Cursor::new(Vec::new()));
-    let bytes = builder.finish(writer, PackMeta::default()).unwrap().into_inner();
-    Pack::from_bytes(&bytes).unwrap()
+    builder.finish(writer, PackMeta::default()).unwrap().into_inner()
 }
 
 #[test]
@@ -326,4 +329,33 @@ fn matcher_and_oracle_agree() {
     assert!(hits * 3 > scans, "{hits} hits in {scans} scans do not say much");
 }
 
+/// A pack whose header is whole and whose sections are damaged gives wrong answers at worst.
+#[test]
+fn damaged_packs_do_no_harm() {
+    let mut dice = Dice(42);
+    let object = dice.bytes(400);
+    let sigs: Vec<AnySig> = (0..40).map(|_| signature(&mut dice, &object)).collect();
+    let good = pack_bytes(&sigs, 0);
+    let table_off = u64::from_le_bytes(*good[16..].first_chunk().unwrap()) as usize;
+    let facts = facts(&mut dice, object.len());
+    let (options, limits) = (ScanOptions::default(), Limits::default());
+    for _ in 0..DAMAGES {
+        let mut bytes = good.clone();
+        for _ in 0..=dice.roll(12) {
+            let at = 64 + dice.roll(table_off - 64);
+            bytes[at] = [0, 1, 0xff, 0x7f, dice.byte()][dice.roll(5)];
+        }
+        let Ok(pack) = Pack::from_bytes(&bytes) else { continue };
+        let matcher = Matcher::open(vec![pack]).unwrap();
+        let mut scratch = Scratch::new();
+        for target in [None, Some(Target::PE), Some(Target::HTML)] {
+            let subject = Subject::new(&object, target, FileType::Any, &facts, &options, &limits);
+            let subject = Subject { explain: true, ..subject };
+            let mut on_hit = |_| ControlFlow::Continue(());
+            matcher.scan(&subject, &mut scratch, &mut on_hit, &mut || Ok(())).unwrap();
+        }
+    }
+}
+
+const DAMAGES: u64 = 1000;
 const CASES: u64 = 2000;

@@ -258,7 +258,16 @@ fn flatten(items: &[Item], depth: usize, flat: &mut Vec<FlatItem>) -> Option<()>
 fn unflatten(flat: &[FlatItem]) -> Option<Vec<Item>> {
     let mut items: Vec<Item> = Vec::new();
     let mut outer: Vec<(Vec<Item>, Vec<Vec<Item>>)> = Vec::new();
+    let mut total = 0usize;
     for item in flat {
+        total = total.saturating_add(match item {
+            FlatItem::Bytes(bytes) => bytes.len(),
+            FlatItem::Skip(len) => usize::try_from(*len).ok()?,
+            _ => 1,
+        });
+        if total > ITEMS_MAX {
+            return None;
+        }
         match item {
             FlatItem::Bytes(bytes) => {
                 items.extend(bytes.iter().map(|value| Item::Byte { value: *value, mask: 0xff }));
@@ -267,7 +276,7 @@ fn unflatten(flat: &[FlatItem]) -> Option<Vec<Item>> {
                 items.push(Item::Byte { value: *value, mask: *mask });
             }
             FlatItem::Skip(len) => {
-                let len = usize::try_from(*len).ok().filter(|len| *len <= SKIP_MAX)?;
+                let len = usize::try_from(*len).ok()?;
                 items.extend(std::iter::repeat_n(Item::Byte { value: 0, mask: 0 }, len));
             }
             FlatItem::Set { alternatives, negated } => {
@@ -293,5 +302,5 @@ fn unflatten(flat: &[FlatItem]) -> Option<Vec<Item>> {
 
 /// Ours: the language allows 15.
 const DEPTH_MAX: usize = 32;
-/// Ours: arbitrary bytes in one run; a line of signature has no room for more.
-const SKIP_MAX: usize = 1 << 20;
+/// Ours: a line of signature has no room for more.
+const ITEMS_MAX: usize = 1 << 17;

@@ -61,7 +61,8 @@ impl Part {
         {
             return;
         }
-        self.walk(&self.steps, data, start, ends);
+        let mut fuel = STEPS_MAX;
+        self.walk(&self.steps, data, start, ends, &mut fuel);
         ends.retain(|end| {
             self.trail.iter().all(|edge| edge_behind(*edge, data, *end, self.wide))
                 && self.right.is_none_or(|reach| self.reach_behind(reach, data, *end))
@@ -69,12 +70,19 @@ impl Part {
     }
 
     /// Follows steps from one place. As long as there is one place only, it allocates nothing.
-    fn walk(&self, steps: &[Step], data: &[u8], start: usize, ends: &mut Vec<usize>) {
+    fn walk(
+        &self,
+        steps: &[Step],
+        data: &[u8],
+        start: usize,
+        ends: &mut Vec<usize>,
+        fuel: &mut u32,
+    ) {
         let mut at = start;
         for (idx, step) in steps.iter().enumerate() {
             if let Step::Any(_) = step {
                 let rest = steps.get(idx..).unwrap_or_default();
-                return self.walk_set(rest, data, at, ends);
+                return self.walk_set(rest, data, at, ends, fuel);
             }
             match self.step(step, data, at) {
                 Some(next) => at = next,
@@ -84,8 +92,16 @@ impl Part {
         ends.push(at);
     }
 
-    /// Follows steps from a set of places at once, so that the time is bounded by their number.
-    fn walk_set(&self, steps: &[Step], data: &[u8], start: usize, ends: &mut Vec<usize>) {
+    /// Follows steps from a set of places at once, so that the time is bounded by their number;
+    /// alternatives that are nested many times over end without a match when the fuel does.
+    fn walk_set(
+        &self,
+        steps: &[Step],
+        data: &[u8],
+        start: usize,
+        ends: &mut Vec<usize>,
+        fuel: &mut u32,
+    ) {
         let mut places = vec![start];
         let mut next = Vec::new();
         let mut branch = Vec::new();
@@ -94,8 +110,10 @@ impl Part {
             for place in &places {
                 if let Step::Any(alternatives) = step {
                     for alternative in alternatives {
+                        let Some(left) = fuel.checked_sub(1) else { return };
+                        *fuel = left;
                         branch.clear();
-                        self.walk(alternative, data, *place, &mut branch);
+                        self.walk(alternative, data, *place, &mut branch, fuel);
                         next.append(&mut branch);
                     }
                 } else {
@@ -172,6 +190,9 @@ impl Step {
         }
     }
 }
+
+/// Ours: alternatives tried at one place. Fifteen levels of ordinary ones need some hundreds.
+const STEPS_MAX: u32 = 1 << 14;
 
 /// Joins exact bytes to literals and arbitrary ones to skips.
 fn join(items: &[Item]) -> Vec<Step> {
