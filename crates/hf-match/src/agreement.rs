@@ -357,5 +357,5 @@ fn damaged_packs_do_no_harm() {
     }
 }
 
-const DAMAGES: u64 = 1000;
-const CASES: u64 = 2000;
+const DAMAGES: u64 = 400;
+const CASES: u64 = 1200;

@@ -4,6 +4,7 @@
 //! signatures is what clamscan 1.4.6 gets wrong by its own documentation: alternatives of several
 //! lengths at the start of a part, negated boundaries at the start of a part (their matches begin
 //! one byte early), and `(L)` over CR LF in the middle of a part.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
