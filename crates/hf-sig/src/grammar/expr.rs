@@ -1,14 +1,15 @@
 //! Logical expressions over sub-signatures.
 //!
 //! ```text
-//! expr := term (('&'|'|') expr)?     equal precedence, grouped to the right
-//! term := index [mod] | '(' expr ')' [mod]
+//! expr  := term (('&'|'|') expr)?            equal precedence, grouped to the right
+//! term  := index [mod] | '(' block ')' [mod]
+//! block := term | expr ('&'|'|') term        split at its last operator
 //! mod  := ('='|'<'|'>') X [',' Y]
 //! ```
 //! Promises: at most [`TERMS_MAX`] terms and [`DEPTH_MAX`] levels, so that nobody's recursion over it runs deep.
 //! Sources: ClamAV's documentation of logical signatures; clamscan 1.4.6: of several comparisons behind an index the
 //! last counts, other characters there are read over (here with a warning), and parentheses with a comparison
-//! need an operator inside.
+//! need an operator inside. How chains group was read off 8,000 random expressions.
 //!
 //! Off-spec: negative numbers and numbers of 2^32 and more are refused; clamscan cuts them to 32 bits.
 
@@ -60,13 +61,13 @@ impl<'a> Parser<'a, '_> {
             terms.push(self.term(depth)?);
         }
         let has_operator = !operators.is_empty();
-        let mut expr = terms.pop();
-        while let (Some(operator), Some(left)) = (operators.pop(), terms.pop()) {
-            expr = expr.map(|right| {
-                let (left, right) = (Box::new(left), Box::new(right));
-                if operator == b'&' { Expr::And(left, right) } else { Expr::Or(left, right) }
-            });
-        }
+        let last = if depth > 0 { operators.pop() } else { None };
+        let last = last.and_then(|operator| Some((operator, terms.pop()?)));
+        let expr = grouped_right(terms, operators);
+        let expr = match (expr, last) {
+            (Some(left), Some((operator, right))) => Some(joined(operator, left, right)),
+            (expr, _) => expr,
+        };
         let expr = expr.ok_or_else(|| self.fault_here("the expression is empty"))?;
         Ok(Chain { expr, has_operator })
     }
@@ -208,6 +209,19 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
+fn grouped_right(mut terms: Vec<Expr>, mut operators: Vec<u8>) -> Option<Expr> {
+    let mut expr = terms.pop();
+    while let (Some(operator), Some(left)) = (operators.pop(), terms.pop()) {
+        expr = expr.map(|right| joined(operator, left, right));
+    }
+    expr
+}
+
+fn joined(operator: u8, left: Expr, right: Expr) -> Expr {
+    let (left, right) = (Box::new(left), Box::new(right));
+    if operator == b'&' { Expr::And(left, right) } else { Expr::Or(left, right) }
+}
+
 fn operator(byte: u8) -> Option<CompareOp> {
     Some(match byte {
         b'=' => CompareOp::Equal,
@@ -263,6 +277,9 @@ mod tests {
         good("0>1,2", "0>1", 0);
         good("(0|1)>1,2&((2|3)=1)", "[([0 | 1])>1,2 & (([2 | 3])=1)]", 0);
         good("1&(0|1)>1,", "[1 & ([0 | 1])>1]", 0);
+        good("(0&1|2)", "([[0 & 1] | 2])", 0);
+        good("(0&1|2&3)=1", "([[0 & [1 | 2]] & 3])=1", 0);
+        good("3|(0&1|2)|(0|1&2)", "[3 | [([[0 & 1] | 2]) | ([[0 | 1] & 2])]]", 0);
         good(" 0 & 0", "[0 & 0]", 0);
         good("00", "0", 0);
         good("0==1", "0=1", 1);
