@@ -18,6 +18,8 @@ pub(crate) struct Layer<'p> {
     pub(crate) normalised: bool,
     pub(crate) embedded: bool,
     pub(crate) trusted: Cell<bool>,
+    /// The other type as which the whole layer was opened too.
+    pub(crate) retyped: Cell<Option<FileType>>,
     ancestors: Vec<FileType>,
     max_icons: u32,
     clamav_quirks: bool,
@@ -41,6 +43,7 @@ impl<'p> Layer<'p> {
             normalised: false,
             embedded: false,
             trusted: Cell::new(false),
+            retyped: Cell::new(None),
             ancestors: Vec::new(),
             max_icons: limits.max_icons,
             clamav_quirks,

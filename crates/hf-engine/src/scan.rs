@@ -264,6 +264,12 @@ impl<'e> Scan<'e> {
             for (off, kind) in self.embedded(layer)? {
                 self.poll()?;
                 if off == 0 {
+                    // What comes out of a text read as a message may look like a message again, and
+                    // each level would double the next.
+                    if layer.chain().any(|around| around.retyped.get() == Some(kind)) {
+                        continue;
+                    }
+                    layer.retyped.set(Some(kind));
                     self.open(layer, kind, Stage::BeforeMatch)?;
                     self.open(layer, kind, Stage::AfterMatch)?;
                 } else {

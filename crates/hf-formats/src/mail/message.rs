@@ -226,7 +226,7 @@ impl Walk<'_> {
             headers.is(b"message") && matches!(headers.subtype(), b"rfc822" | b"global" | b"news");
         let role = if is_message {
             ChildRole::Typed(FileType::Mail)
-        } else if name == default && crate::identify::identify(data, None) == FileType::Mail {
+        } else if name == default && is_like_message(data) {
             // A text that looks like a message is one only if `hidden_message` says so: read as a
             // message in both ways, each level would double the next.
             ChildRole::Typed(FileType::TextAscii)
@@ -289,6 +289,11 @@ impl Walk<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// True when bytes would be identified as a message.
+fn is_like_message(data: &[u8]) -> bool {
+    matches!(crate::identify::identify(data, None), FileType::Mail | FileType::Mhtml)
 }
 
 /// Returns the encodings that the headers name, each once.
