@@ -36,7 +36,7 @@ pub(crate) const FORMAT: Format = Format {
 };
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    let mut walk = Walk { sink, parts: 0, told: [false; LIMITS.len()] };
+    let mut walk = Walk { sink, parts: 0, message_len: 0, told: [false; LIMITS.len()] };
     if !object.starts_with(b"From ") {
         walk.message(object)?;
         return Ok(());
@@ -58,6 +58,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 struct Walk<'s> {
     sink: &'s mut dyn Sink,
     parts: u32,
+    /// Bytes of the message being read: what is quoted in it is shorter.
+    message_len: usize,
     told: [bool; LIMITS.len()],
 }
 
@@ -74,6 +76,7 @@ const PARTS_MAX: u32 = 10_000;
 impl Walk<'_> {
     /// Reads one message.
     fn message(&mut self, message: &[u8]) -> Result<(), Stop> {
+        self.message_len = message.len();
         let start = first_header(message);
         let (headers, body_off) = header::read(message, start);
         if !headers.any {
@@ -282,11 +285,11 @@ impl Walk<'_> {
             return Ok(());
         }
         match quoted_message(text) {
-            Some(message) => {
+            Some(message) if message.len() < self.message_len => {
                 self.parts = self.parts.saturating_add(1);
                 self.child(b"message", message, message.len(), ChildRole::Typed(FileType::Mail))
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }
