@@ -21,11 +21,6 @@ pub(crate) struct Parsed {
 pub(crate) struct Refused(pub(crate) Vec<String>);
 
 impl Parsed {
-    /// True when the option was given.
-    pub(crate) fn given(&self, name: &str) -> bool {
-        self.values.contains_key(name)
-    }
-
     /// Returns a switch.
     pub(crate) fn on(&self, name: &str) -> bool {
         match self.last(name) {
