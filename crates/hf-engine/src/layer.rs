@@ -7,6 +7,8 @@ use md5::{Digest as _, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
 
+use crate::quirks;
+
 /// An object being scanned; the chain of parents lives on the stack.
 #[derive(Debug)]
 pub(crate) struct Layer<'p> {
@@ -60,7 +62,7 @@ impl<'p> Layer<'p> {
     pub(crate) fn below(parent: &'p Layer<'p>, bytes: &'p [u8], normalised: bool) -> Self {
         let mut ancestors = parent.ancestors.clone();
         if !parent.normalised && !normalised {
-            ancestors.push(parent.file_type);
+            ancestors.push(quirks::plain(parent.file_type));
         }
         Self {
             parent: Some(parent),

@@ -12,6 +12,7 @@ mod engine;
 mod layer;
 mod matching;
 mod prune;
+mod quirks;
 mod scan;
 mod sink;
 

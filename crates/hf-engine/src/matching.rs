@@ -117,7 +117,9 @@ impl Scan<'_> {
                 digest(bytes, len)
             })?;
         }
-        if let Some(imports) = &exe.import_string {
+        // clamscan 1.4.6 does not look at the imports of PE32+ files.
+        let imports = exe.import_string.as_ref();
+        if let Some(imports) = imports.filter(|_| !exe.is_64 || !self.options().clamav_quirks) {
             let size = u64::try_from(imports.len()).unwrap_or(u64::MAX);
             self.match_digests(layer, HashOf::Imports, HitKind::ImportHash, size, |len| {
                 digest(imports, len)

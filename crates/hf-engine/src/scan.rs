@@ -19,6 +19,7 @@ use crate::alert::Found;
 use crate::engine::Parts;
 use crate::layer::Layer;
 use crate::prune;
+use crate::quirks;
 use crate::sink::LayerSink;
 
 /// One scan.
@@ -162,7 +163,9 @@ impl<'e> Scan<'e> {
     }
 
     fn identify(&self, object: &[u8]) -> FileType {
-        hf_formats::identify(object, self.engine.magics.as_deref())
+        let kind = hf_formats::identify(object, self.engine.magics.as_deref());
+        let own = self.options().clamav_quirks && self.engine.magics.is_none();
+        if own { quirks::retyped(object, kind) } else { kind }
     }
 
     /// Scans a child that a format handed over.
@@ -259,10 +262,15 @@ impl<'e> Scan<'e> {
     /// Does the steps of one layer; returns the type that a handler signature asks for.
     fn steps(&mut self, layer: &Layer<'_>) -> Result<Option<FileType>, Stop> {
         self.open(layer, layer.file_type, Stage::BeforeMatch)?;
-        let handler = self.match_layer(layer)?;
+        let quirks = self.options().clamav_quirks;
+        let matched = !quirks || !layer.embedded || quirks::matches_embedded(layer.file_type);
+        let handler = if matched { self.match_layer(layer)? } else { None };
         if !layer.embedded {
             for (off, kind) in self.embedded(layer)? {
                 self.poll()?;
+                if quirks && off > 0 && !quirks::opens(layer.file_type, kind) {
+                    continue;
+                }
                 if off == 0 {
                     // What comes out of a text read as a message may look like a message again, and
                     // each level would double the next.

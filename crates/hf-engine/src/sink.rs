@@ -7,6 +7,7 @@ use hf_core::{
 
 use crate::alert::Found;
 use crate::layer::Layer;
+use crate::quirks;
 use crate::scan::Scan;
 
 /// The sink of one layer.
@@ -34,7 +35,7 @@ impl Sink for LayerSink<'_, '_, '_> {
 
     fn member(&mut self, member: &Member<'_>) -> Result<(), Stop> {
         self.scan.poll()?;
-        let file_type = self.layer.file_type;
+        let file_type = quirks::plain(self.layer.file_type);
         let hits = self.scan.engine.matcher.member(file_type, self.layer.size(), member);
         for hit in hits {
             let found = Found::of_match(&hit, HitKind::Container);

@@ -1,0 +1,86 @@
+//! Objects made here, out of pieces of the real ones: executables, mails, archives, documents.
+
+mod archives;
+mod executables;
+mod texts;
+
+use hf_formats::testing_docs::{CfbBuilder, PdfBuilder, ole10_native, vba_document, zlib_stored};
+
+use super::{Corpus, target_of};
+use crate::rng::Rng;
+
+pub(super) fn build(corpus: &mut Corpus, rng: &mut Rng) {
+    executables::build(corpus, rng);
+    texts::build(corpus, rng);
+    documents(corpus, rng);
+    others(corpus, rng);
+    archives::build(corpus, rng);
+}
+
+/// Returns some bytes of a real file.
+fn chunk(corpus: &Corpus, rng: &mut Rng, len: usize) -> Vec<u8> {
+    let file = rng.pick(&corpus.files);
+    let len = len.min(file.len());
+    let at = rng.below(file.len() - len + 1);
+    file[at..at + len].to_vec()
+}
+
+/// Returns words, for places that need text.
+fn words(corpus: &Corpus, rng: &mut Rng, len: usize) -> String {
+    let texts: Vec<_> = corpus.pieces.iter().filter(|piece| piece.target == 7).collect();
+    if texts.is_empty() {
+        return "the quick brown fox jumps over the lazy dog ".repeat(len / 44 + 1);
+    }
+    let text = &rng.pick(&texts).bytes;
+    let len = len.min(text.len());
+    let at = rng.below(text.len() - len + 1);
+    let text = String::from_utf8_lossy(&text[at..at + len]).into_owned();
+    text.replace(['<', '>', '&', '=', '%', '(', ')', '\\', '"', '\''], " ")
+}
+
+fn documents(corpus: &mut Corpus, rng: &mut Rng) {
+    for idx in 0..3 {
+        let (one, two) = (chunk(corpus, rng, 900), chunk(corpus, rng, 6000));
+        let file = CfbBuilder::new()
+            .stream("WordDocument", &one)
+            .stream("Data", &two)
+            .stream("Pool/\u{1}Ole10Native", &ole10_native("a.bin", &two[..two.len() / 2]))
+            .build();
+        corpus.add(&format!("made-{idx}.ole"), &file);
+        corpus.piece(&one, &["CL_TYPE_MSOLE2"]);
+        corpus.piece(&two, &["CL_TYPE_MSOLE2"]);
+    }
+    let source = format!("Sub AutoOpen()\r\n' {}\r\nEnd Sub\r\n", words(corpus, rng, 300));
+    corpus.add("made-vba.doc", &vba_document(&[("Module1", &source)]).build());
+    corpus.piece(source.as_bytes(), &["CL_TYPE_MSOLE2"]);
+    for idx in 0..2 {
+        let (text, data) = (words(corpus, rng, 500), chunk(corpus, rng, 3000));
+        let file = PdfBuilder::new()
+            .object(1, "<< /Type /Catalog /Names 4 0 R >>")
+            .stream(2, "/Filter /FlateDecode", &zlib_stored(text.as_bytes()))
+            .stream(3, "/Type /EmbeddedFile /Filter /FlateDecode", &zlib_stored(&data))
+            .object(4, "<< /S /JavaScript /JS (app.alert 1) >>")
+            .build();
+        corpus.add(&format!("made-{idx}.pdf"), &file);
+        corpus.piece(text.as_bytes(), &["CL_TYPE_PDF"]);
+        corpus.piece(&data, &["CL_TYPE_PDF"]);
+    }
+}
+
+/// Objects of the remaining targets, and sizes at the edges.
+fn others(corpus: &mut Corpus, rng: &mut Rng) {
+    let junk = rng.bytes(5000);
+    corpus.add("made-junk.bin", &[&[0, 1, 2, 3][..], &junk].concat());
+    let flash = [b"FWS\x08".as_slice(), &3000u32.to_le_bytes(), &chunk(corpus, rng, 3000)].concat();
+    corpus.add("made.swf", &flash);
+    let class = [&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 0x34][..], &chunk(corpus, rng, 2000)].concat();
+    corpus.add("made.class", &class);
+    for len in [0usize, 1, 5, 6, 7, 8] {
+        corpus.write(&format!("made-{len}-bytes"), &b"ABCDEFGH"[..len]);
+    }
+    let large = [chunk(corpus, rng, 70_000), rng.bytes(131_072), chunk(corpus, rng, 70_000)];
+    let large = large.concat();
+    if target_of(&large) == 14 {
+        corpus.add("made-large.bin", &large);
+    }
+}
