@@ -1,6 +1,7 @@
 //! Which content a command uses: databases that the user names, ClamAV's folder, or the built-in rules.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -129,14 +130,20 @@ impl Content {
     }
 
     /// Returns what workers get: a label and a descriptor for each pack.
-    pub(crate) fn packs_for_workers(&self) -> Vec<(hf_worker::Pack, Arc<File>)> {
+    ///
+    /// # Errors
+    /// The system has no descriptor or memory left.
+    pub(crate) fn packs_for_workers(&self) -> io::Result<Vec<(hf_worker::Pack, Arc<File>)>> {
         self.packs
             .iter()
-            .filter_map(|opened| {
+            .map(|opened| {
                 let sources = opened.pack.meta().sources.first();
                 let label = sources.map_or_else(String::new, |source| source.name.clone());
-                let file = opened.pack.file()?.try_clone().ok()?;
-                Some((hf_worker::Pack { label }, Arc::new(file)))
+                let file = match opened.pack.file() {
+                    Some(file) => file.try_clone()?,
+                    None => hf_sys::sealed_memory("pack", opened.pack.as_bytes())?,
+                };
+                Ok((hf_worker::Pack { label }, Arc::new(file)))
             })
             .collect()
     }

@@ -12,17 +12,20 @@ use regex_automata::util::syntax;
 use crate::content::Content;
 
 /// Returns how a worker is started for this content.
+///
+/// # Errors
+/// The system has no descriptor or memory left.
 pub(crate) fn worker_config(
     content: &Content,
     limits: &Limits,
     options: &ScanOptions,
-) -> WorkerConfig {
-    WorkerConfig {
+) -> io::Result<WorkerConfig> {
+    Ok(WorkerConfig {
         limits: limits.clone(),
         options: options.clone(),
-        packs: content.packs_for_workers(),
+        packs: content.packs_for_workers()?,
         ..WorkerConfig::default()
-    }
+    })
 }
 
 /// Starts workers.

@@ -104,7 +104,8 @@ fn scan(parsed: &Parsed, out: &mut Output) -> Result<ExitCode, Fatal> {
     let options = scan_options(parsed);
     let named = named(parsed, out)?;
     let walk = walk_options(parsed).map_err(fatal)?;
-    let config = session::worker_config(&content, &limits(parsed, out), &options);
+    let config = session::worker_config(&content, &limits(parsed, out), &options)
+        .map_err(|error| fatal(format!("ERROR: {error}")))?;
     let workers = session::workers(config, session::threads())
         .map_err(|error| fatal(format!("ERROR: {error}")))?;
     let mut run = Run {

@@ -22,7 +22,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let options =
         ScanOptions { all_match: true, full_tree: true, explain: true, ..ScanOptions::default() };
-    let config = session::worker_config(&content, &scan::limits(matches), &options);
+    let config = session::worker_config(&content, &scan::limits(matches), &options)?;
     let mut workers = session::workers(config, 1).context("cannot start a worker")?;
     let worker = workers.first_mut().context("no worker")?;
     let mut worst = Verdict::Clean;

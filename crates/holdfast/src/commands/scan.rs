@@ -34,7 +34,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = scan_options(matches);
     let walk = walk_options(matches)?;
     let named = named(matches)?;
-    let mut config = session::worker_config(&content, &limits(matches), &options);
+    let mut config = session::worker_config(&content, &limits(matches), &options)?;
     config.memory_bytes = *matches.get_one::<u64>("worker-memory").unwrap_or(&(2 << 30));
     let workers = session::workers(config, threads(matches)).context("cannot start a worker")?;
     let progress = Progress::start(matches, &named, &walk);

@@ -14,7 +14,7 @@ use crate::session;
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let content = Content::empty();
     let limits = Limits { deadline_ms: DEADLINE_MS, ..Limits::default() };
-    let config = session::worker_config(&content, &limits, &ScanOptions::default());
+    let config = session::worker_config(&content, &limits, &ScanOptions::default())?;
     let rows = hf_worker::selftest(&config)?;
     let json = matches.get_flag("json");
     let mut all = true;
