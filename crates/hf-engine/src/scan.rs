@@ -265,6 +265,7 @@ impl<'e> Scan<'e> {
         let quirks = self.options().clamav_quirks;
         let matched = !quirks || !layer.embedded || quirks::matches_embedded(layer.file_type);
         let handler = if matched { self.match_layer(layer)? } else { None };
+        let mut is_page = false;
         if !layer.embedded {
             for (off, kind) in self.embedded(layer)? {
                 self.poll()?;
@@ -278,6 +279,7 @@ impl<'e> Scan<'e> {
                         continue;
                     }
                     layer.retyped.set(Some(kind));
+                    is_page |= kind == FileType::Html;
                     self.open(layer, kind, Stage::BeforeMatch)?;
                     self.open(layer, kind, Stage::AfterMatch)?;
                 } else {
@@ -285,7 +287,10 @@ impl<'e> Scan<'e> {
                 }
             }
         }
-        self.open(layer, layer.file_type, Stage::AfterMatch)?;
+        // A text that turns out to be HTML is no longer a text to clamscan.
+        if !(quirks && is_page) {
+            self.open(layer, layer.file_type, Stage::AfterMatch)?;
+        }
         Ok(handler)
     }
 

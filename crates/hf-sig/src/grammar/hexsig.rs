@@ -6,8 +6,9 @@
 //! anchor  := HH '[' n '-' m ']' part | part '[' n '-' m ']' HH
 //! ```
 //! Promises: memory in proportion to the line (wildcards are bounded by [`ITEMS_MAX`]), nesting bounded.
-//! Sources: ClamAV's documentation of body signatures; clamscan 1.4.6: `{n}` below 128 is n wildcards, an
-//! upper bound of 0 is none, of several boundaries in a row only the outermost is of zero width.
+//! Sources: ClamAV's documentation of body signatures; clamscan 1.4.6: `{n}` below 128 is n wildcards as
+//! long as no other range stands before it, an upper bound of 0 is none, of several boundaries in a row only the
+//! outermost is of zero width, and a negated one in front of a part is not.
 //!
 //! Off-spec: spaces in `{ n}` and letters in `[n-x]`, which clamscan reads over, are refused; `{n-m}` with n > m,
 //! which never matches, makes the signature be left out with a warning; numbers that do not fit ClamAV's 32 bits
@@ -66,6 +67,7 @@ fn form(text: Text<'_>, modifiers: Modifiers, wide: bool) -> Result<Body, Fault>
         // `[]` becomes `{}`, and negation is for plain alternatives only.
         gaps_only: modifiers.fullword || modifiers.wide,
         modified: modifiers != Modifiers { ascii: modifiers.ascii, ..Modifiers::default() },
+        divided: false,
         items: 0,
     };
     let mut body =
@@ -107,6 +109,8 @@ struct Parser<'a> {
     wide: bool,
     gaps_only: bool,
     modified: bool,
+    /// A range that divides was read: from there on `{n}` divides too.
+    divided: bool,
     items: usize,
 }
 
@@ -133,7 +137,10 @@ impl Draft {
         let mut part = Part::default();
         self.take_anchors(&mut part, place)?;
         let mut items = self.items;
-        if let Some(Item::Edge(edge)) = items.first() {
+        // A negated boundary in front takes up a character and stays an item.
+        if let Some(Item::Edge(edge)) = items.first()
+            && !edge.negated
+        {
             part.lead.push(*edge);
             items.remove(0);
         }
@@ -228,7 +235,10 @@ impl<'a> Parser<'a> {
                 self.wildcards(count, &mut draft.items)?;
                 Ok(None)
             }
-            Range::Gap(gap) => Ok(Some(gap)),
+            Range::Gap(gap) => {
+                self.divided = true;
+                Ok(Some(gap))
+            }
         }
     }
 
@@ -288,7 +298,7 @@ impl<'a> Parser<'a> {
             let count = range_number(inside)?;
             return Ok(match count {
                 0 => Range::Gap(Gap { min: 0, max: None }),
-                1..WILDCARDS_MAX => Range::Wildcards(count),
+                1..WILDCARDS_MAX if !self.divided => Range::Wildcards(count),
                 _ => Range::Gap(Gap { min: count, max: Some(count) }),
             });
         };

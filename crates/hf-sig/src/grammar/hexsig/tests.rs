@@ -106,6 +106,11 @@ fn gaps() {
         good(&format!("dead{unbounded}beef"), "", &["dead <0,~> beef"]);
     }
     good("dead{4-0}beef", "", &["dead <4,~> beef"]);
+    good("dead{1}be{4-5}beef{1}adde", "", &["dead..be <4,5> beef <1,1> adde"]);
+    good("dead{4-5}dead*beef{1}adde", "", &["dead <4,5> dead <0,~> beef <1,1> adde"]);
+    good("dead*beef{1}ad", "", &["dead <0,~> beef..ad"]);
+    good("dead{4-5}beef[1]aa{2}dead", "", &["dead <4,5> beef aa:1-1 <2,2> dead"]);
+    bad("dead{4-5}beef{1}ad", "", "HF0202", 16..18);
     bad("*dead", "", "HF0203", 0..0);
     bad("dead*", "", "HF0203", 5..5);
     bad("dead**beef", "", "HF0203", 5..5);
@@ -177,7 +182,9 @@ fn boundaries() {
     good("(B)dead!(W)", "", &["^Bdead!W$"]);
     good("dead(L)beef", "", &["deadLbeef"]);
     good("(B)(L)dead(L)(W)", "", &["^BLdeadLW$"]);
-    good("dead(B)*!(B)beef", "", &["deadB$ <0,~> ^!Bbeef"]);
+    good("dead(B)*!(B)beef", "", &["deadB$ <0,~> !Bbeef"]);
+    good("!(L)dead!(L)", "", &["!Ldead!L$"]);
+    good("(B)!(L)dead", "", &["^B!Ldead"]);
     good("(B)??dead", "", &["^B..dead"]);
     bad("(B)", "", "HF0202", 0..3);
     bad("(X)dead", "", "HF0201", 1..3);

@@ -26,8 +26,7 @@ pub(crate) struct Pattern {
 /// Cuts a pattern out of `bytes`.
 pub(crate) fn cut(rng: &mut Rng, bytes: &[u8], style: Style) -> Pattern {
     let first = rng.range(4, 14).min(bytes.len());
-    let start = rng.below(bytes.len() - first + 1);
-    let start = if rng.percent(10) { 0 } else { start };
+    let start = if rng.percent(10) { 0 } else { place(rng, bytes, 0, bytes.len() - first) };
     let mut text = String::new();
     let mut at = start;
     let mut len = first;
@@ -40,8 +39,8 @@ pub(crate) fn cut(rng: &mut Rng, bytes: &[u8], style: Style) -> Pattern {
         if !more || room < 8 {
             break;
         }
-        let far = if rng.percent(20) { 3000 } else { 60 };
-        let gap = rng.below((room - 6).min(far) + 1);
+        let far = (room - 6).min(if rng.percent(20) { 3000 } else { 60 });
+        let gap = place(rng, bytes, at, at + far) - at;
         gap_text(rng, gap, &mut text);
         at += gap;
         len = rng.range(4, 10).min(bytes.len() - at);
@@ -57,6 +56,20 @@ pub(crate) fn cut(rng: &mut Rng, bytes: &[u8], style: Style) -> Pattern {
         }
     }
     Pattern { text, start }
+}
+
+/// Chooses a place where the bytes differ: `clamscan` remembers only eight matches of each part, so patterns of
+/// runs are found by chance.
+fn place(rng: &mut Rng, bytes: &[u8], from: usize, to: usize) -> usize {
+    let mut at = rng.range(from, to);
+    for _ in 0..12 {
+        let next: std::collections::BTreeSet<u8> = bytes[at..].iter().take(4).copied().collect();
+        if next.len() > 2 {
+            break;
+        }
+        at = rng.range(from, to);
+    }
+    at
 }
 
 /// Writes bytes with wildcards among them; the first two stay as they are.

@@ -29,7 +29,7 @@ pub(super) fn generate(corpus: &Corpus, rng: &mut Rng, databases: &mut Databases
             subs = special::image(rng, corpus);
         }
         let tdb = description(rng, piece, target);
-        let expr = expression(rng, &(0..subs.len()).collect::<Vec<_>>(), 0);
+        let expr = expression(rng, &(0..subs.len()).collect::<Vec<_>>());
         databases.add("a.ldb", format!("{name};{tdb};{expr};{}", subs.join(";")));
     }
 }
@@ -124,13 +124,13 @@ fn description(rng: &mut Rng, piece: &Piece, target: u8) -> String {
 }
 
 /// Returns an expression that uses each of the sub-signatures at least once.
-fn expression(rng: &mut Rng, subs: &[usize], depth: usize) -> String {
+fn expression(rng: &mut Rng, subs: &[usize]) -> String {
     if let [only] = subs {
         return format!("{only}{}", comparison(rng, 15, false));
     }
     let at = rng.range(1, subs.len() - 1);
-    let left = expression(rng, &subs[..at], depth + 1);
-    let right = expression(rng, &subs[at..], depth + 1);
+    let left = expression(rng, &subs[..at]);
+    let right = expression(rng, &subs[at..]);
     let op = if rng.percent(60) { '&' } else { '|' };
     let both = format!("{left}{op}{right}");
     if rng.percent(40) { format!("({both}){}", comparison(rng, 40, true)) } else { both }
