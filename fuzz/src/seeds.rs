@@ -99,7 +99,10 @@ fn container() -> Vec<u8> {
     let line = "ClamAV-VDB:22 Feb 2023 16-33 -0500:7:1:90:X:X:tester:1677101592";
     let info = format!("{line}\nx.ndb:{}:{digest}\nDSIG:abc\n", database.len());
     let mut file = format!("{line:<512}").into_bytes();
-    for (name, data) in [("x.info", info.as_bytes()), ("x.ndb", database)] {
+    // An archive that is not compressed starts with this name.
+    for (name, data) in
+        [("COPYING", &b"free"[..]), ("x.info", info.as_bytes()), ("x.ndb", database)]
+    {
         let mut header = vec![0; 512];
         header[..name.len()].copy_from_slice(name.as_bytes());
         header[100..107].copy_from_slice(b"0000644");
