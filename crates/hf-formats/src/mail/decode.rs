@@ -3,6 +3,7 @@
 //! Promises: any input decodes to something, at most as long as the input.
 //! Sources: RFC 2045 §6.
 
+use super::lines::Lines;
 use crate::text::base64;
 
 /// A transfer encoding.
@@ -112,16 +113,42 @@ fn trim_line(line: &[u8]) -> &[u8] {
     line.get(..len.map_or(0, |at| at.saturating_add(1))).unwrap_or(line)
 }
 
-/// How much of a text could be base64, in percent of what is not white space.
+/// How much of a text could be base64, in percent of what is no line end.
 pub(super) fn base64_share(text: &[u8]) -> usize {
     let sample = text.get(..text.len().min(64 * 1024)).unwrap_or(text);
     let (mut digits, mut all) = (0_usize, 0_usize);
-    for byte in sample.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+    for byte in sample.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')) {
         all = all.saturating_add(1);
-        digits =
-            digits.saturating_add(usize::from(*byte == b'=' || base64::digit(*byte).is_some()));
+        digits = digits.saturating_add(usize::from(is_base64(*byte)));
     }
     digits.saturating_mul(100).checked_div(all).unwrap_or(0)
+}
+
+/// Returns the text from the first line on that has at least sixteen characters, of which at most one in `among` is
+/// not base64.
+pub(super) fn base64_lines(text: &[u8], among: usize) -> Option<&[u8]> {
+    let first = Lines::new(text).take(BASE64_LINES_MAX).find(|line| {
+        let text = line.text.trim_ascii_end();
+        let len = text.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at.saturating_add(1));
+        let digits = text.get(..len).unwrap_or_default();
+        let others = digits.iter().filter(|byte| base64::digit(**byte).is_none()).count();
+        digits.len() >= 16 && others.saturating_mul(among) <= digits.len()
+    })?;
+    text.get(first.off..)
+}
+
+/// True when there are several `=41` in a text.
+pub(super) fn has_quoted(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', text)
+        .filter(|at| text.get(at.saturating_add(1)..).and_then(hex_pair).is_some())
+        .nth(2)
+        .is_some()
+}
+
+const BASE64_LINES_MAX: usize = 1000;
+
+fn is_base64(byte: u8) -> bool {
+    byte == b'=' || base64::digit(byte).is_some()
 }
 
 #[cfg(test)]

@@ -41,24 +41,30 @@ const HEADER_LEN_MAX: usize = 1 << 20;
 const BOUNDARIES_MAX: usize = 16;
 const ENCODINGS_MAX: usize = 16;
 
-/// Reads headers from an offset; returns them and where the body starts.
-pub(super) fn read(message: &[u8], off: usize) -> (Headers, usize) {
+/// Reads headers from an offset; returns each reading of them, with where its body starts. There are several when
+/// a header of a body follows a blank line, over which some programs read on.
+pub(super) fn read(message: &[u8], off: usize) -> Vec<(Headers, usize)> {
+    let mut readings = Vec::new();
     let mut headers = Headers::default();
     let mut value: Vec<u8> = Vec::new();
-    let mut folds = 0_usize;
+    let (mut folds, mut in_quote) = (0_usize, false);
     let mut lines = Lines::from(message, off);
-    let mut body = message.len();
     while let Some(line) = lines.next() {
         if is_blank(line.text) {
-            body = line.next;
-            let next = lines.clone().next().map_or(b"".as_slice(), |line| line.text);
-            if looks_like_content_header(next) {
-                continue;
+            headers.take(&std::mem::take(&mut value), std::mem::take(&mut folds));
+            headers.counts.bytes = line.next.saturating_sub(off);
+            readings.push((headers.clone(), line.next));
+            if readings.len() >= READINGS_MAX || !goes_on(lines.clone()) {
+                return readings;
             }
-            break;
+            while lines.clone().next().is_some_and(|line| is_blank(line.text)) {
+                lines.next();
+            }
+            continue;
         }
         let text: Vec<u8> = line.text.iter().copied().filter(|byte| *byte != 0).collect();
-        if continues(&value, &text) {
+        if continues(&value, in_quote, &text) {
+            in_quote ^= has_odd_quotes(&text);
             folds = folds.saturating_add(1);
             if value.len() < HEADER_LEN_MAX {
                 value.push(b' ');
@@ -67,14 +73,28 @@ pub(super) fn read(message: &[u8], off: usize) -> (Headers, usize) {
             continue;
         }
         headers.take(&value, folds);
+        in_quote = has_odd_quotes(&text);
         (value, folds) = (text, 0);
     }
     headers.take(&value, folds);
-    headers.counts.bytes = body.saturating_sub(off);
-    (headers, body)
+    headers.counts.bytes = message.len().saturating_sub(off);
+    readings.push((headers, message.len()));
+    readings
 }
 
-/// A blank line in front of such a line does not end the headers.
+const READINGS_MAX: usize = 3;
+
+/// A blank line in front of a header of a body does not end the headers, nor do some more.
+fn goes_on(mut lines: Lines<'_>) -> bool {
+    lines
+        .by_ref()
+        .take(BLANKS_MAX)
+        .find(|line| !is_blank(line.text))
+        .is_some_and(|line| looks_like_content_header(line.text.trim_ascii_start()))
+}
+
+const BLANKS_MAX: usize = 16;
+
 fn looks_like_content_header(line: &[u8]) -> bool {
     [
         b"content-type:".as_slice(),
@@ -87,16 +107,20 @@ fn looks_like_content_header(line: &[u8]) -> bool {
 }
 
 /// True when a line belongs to the header before it.
-fn continues(value: &[u8], line: &[u8]) -> bool {
+fn continues(value: &[u8], in_quote: bool, line: &[u8]) -> bool {
     if value.is_empty() {
         return false;
     }
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return true;
     }
-    let open_quote = value.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
-    let open = trim(value).last() == Some(&b';') || open_quote;
+    let last = value.iter().rfind(|byte| !byte.is_ascii_whitespace());
+    let open = last == Some(&b';') || in_quote;
     open && is_content(value) && !is_header_line(line)
+}
+
+fn has_odd_quotes(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text).count() % 2 == 1
 }
 
 fn is_content(value: &[u8]) -> bool {
@@ -105,18 +129,22 @@ fn is_content(value: &[u8]) -> bool {
 
 /// `Name: value`.
 fn is_header_line(line: &[u8]) -> bool {
-    line.iter().position(|byte| *byte == b':').is_some_and(|at| {
-        at > 0 && line.iter().take(at).all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
-    })
+    let colon = memchr::memchr(b':', line);
+    colon.and_then(|at| line.get(..at)).is_some_and(is_name)
+}
+
+fn is_name(name: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !name.is_empty() && name.iter().all(is_letter)
 }
 
 impl Headers {
     fn take(&mut self, header: &[u8], folds: usize) {
         let Some(colon) = memchr::memchr(b':', header) else { return };
-        self.any = true;
+        let name = trim(header.get(..colon).unwrap_or_default());
+        self.any |= is_name(name);
         self.counts.headers = self.counts.headers.saturating_add(1);
         self.counts.folds = self.counts.folds.max(folds);
-        let name = trim(header.get(..colon).unwrap_or_default());
         let value = header.get(colon.saturating_add(1)..).unwrap_or_default();
         if name.eq_ignore_ascii_case(b"content-type") {
             self.content_type(value);
@@ -358,7 +386,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, kind: &str, boundaries: &[&str], encodings: &[&str], name: Option<&str>) {
-        let (headers, _) = read(text.as_bytes(), 0);
+        let (headers, _) = read(text.as_bytes(), 0).pop().expect("a reading");
         let text_of = |list: &[Vec<u8>]| -> Vec<String> {
             list.iter().map(|item| String::from_utf8_lossy(item).into_owned()).collect()
         };
@@ -452,11 +480,12 @@ mod tests {
 
     #[test]
     fn the_body_starts_behind_the_blank_line() {
-        let (headers, body) = read(b"A: b\nContent-Type: x/y\n\nbody", 0);
-        assert_eq!((headers.any, body), (true, 24));
-        let (headers, body) = read(b"A: b\n\nContent-Type: x/y\n\nbody", 0);
-        assert_eq!((headers.kind.as_slice(), body), (b"x/y".as_slice(), 25));
-        assert_eq!(read(b"A: b\r\n\r\nbody", 0).1, 8);
-        assert_eq!(read(b"A: b", 0).1, 4);
+        let bodies = |text: &[u8]| -> Vec<usize> {
+            read(text, 0).into_iter().map(|(_, body)| body).collect()
+        };
+        assert_eq!(bodies(b"A: b\nContent-Type: x/y\n\nbody"), [24]);
+        assert_eq!(bodies(b"A: b\n\nContent-Type: x/y\n\nbody"), [6, 25]);
+        assert_eq!(bodies(b"A: b\r\n\r\nbody"), [8]);
+        assert_eq!(bodies(b"A: b"), [4]);
     }
 }

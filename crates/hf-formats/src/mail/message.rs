@@ -9,6 +9,8 @@
 //! guesses when the encoding is unknown, and the encoded text itself when it does not look like its encoding.
 //! Sources: RFC 5322, RFC 2045 to 2047, RFC 2183, RFC 2231, RFC 4155; clamscan 1.4.6 as an oracle.
 
+use std::borrow::Cow;
+
 use hf_core::{Child, ChildRole, FileType, Halt, Member, Reason, Sink, Stop};
 use memchr::memmem;
 
@@ -36,7 +38,7 @@ pub(crate) const FORMAT: Format = Format {
 };
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    let mut walk = Walk { sink, parts: 0, message_len: 0, told: [false; LIMITS.len()] };
+    let mut walk = Walk { sink, parts: 0, message_len: 0, again: 0, told: [false; LIMITS.len()] };
     if !object.starts_with(b"From ") {
         walk.message(object)?;
         return Ok(());
@@ -60,6 +62,8 @@ struct Walk<'s> {
     parts: u32,
     /// Bytes of the message being read: what is quoted in it is shorter.
     message_len: usize,
+    /// Parts of the message that were read once more: of parts in one another they would multiply.
+    again: u32,
     told: [bool; LIMITS.len()],
 }
 
@@ -72,17 +76,31 @@ const LIMITS: [(&str, usize); 5] = [
     ("EmailMIMEPartsPerMessage", 1023),
 ];
 const PARTS_MAX: u32 = 10_000;
+/// Readings of parts beyond the first of each, for one message.
+const AGAIN_MAX: u32 = 64;
 
 impl Walk<'_> {
     /// Reads one message.
     fn message(&mut self, message: &[u8]) -> Result<(), Stop> {
         self.message_len = message.len();
+        self.again = 0;
         let start = first_header(message);
-        let (headers, body_off) = header::read(message, start);
-        if !headers.any {
-            return self.leaf(&Headers::default(), message);
+        self.readings(message, start, 0)
+    }
+
+    /// Reads headers and body, in each way in which the headers can be read.
+    fn readings(&mut self, part: &[u8], start: usize, depth: u32) -> Result<(), Stop> {
+        let mut is_read = false;
+        // The last is ClamAV's.
+        for (nth, (headers, body_off)) in header::read(part, start).into_iter().rev().enumerate() {
+            if headers.any && (nth == 0 || self.again()) {
+                let body = part.get(body_off..).unwrap_or_default();
+                is_read |= !body.is_empty();
+                self.entity(&headers, body, depth)?;
+            }
         }
-        self.entity(&headers, message.get(body_off..).unwrap_or_default(), 0)
+        // What has no body may be one.
+        if is_read { Ok(()) } else { self.leaf(&Headers::default(), part) }
     }
 
     /// Reads a message or part behind its headers.
@@ -106,9 +124,21 @@ impl Walk<'_> {
                 Encoding::QuotedPrintable => decode::quoted_printable(body),
                 _ => continue,
             };
+            if decoded == body || !self.again() {
+                continue;
+            }
             found |= self.pieces(headers, &decoded, depth)?;
         }
         if found { Ok(()) } else { self.leaf(headers, body) }
+    }
+
+    /// Says whether a part may be read once more.
+    fn again(&mut self) -> bool {
+        if self.again == AGAIN_MAX {
+            self.sink.unscanned(b"", Reason::FormatLimit("other readings of a message".into()));
+        }
+        self.again = self.again.saturating_add(1);
+        self.again <= AGAIN_MAX
     }
 
     /// Reads the parts of a multipart; false when it has none.
@@ -118,18 +148,12 @@ impl Walk<'_> {
             multipart::split(body, &[guess])
         });
         let Some((pieces, truncated)) = split else { return Ok(false) };
+        // What stands outside of the parts is encoded as the headers say, if it is.
+        let outside = Headers { encodings: headers.encodings.clone(), ..Headers::default() };
         for piece in pieces {
             match piece {
-                Piece::Outside(text) => self.leaf(&Headers::default(), text)?,
-                Piece::Part(part) => {
-                    let (inner, body_off) = header::read(part, 0);
-                    let inner_body = part.get(body_off..).unwrap_or_default();
-                    if inner.any {
-                        self.entity(&inner, inner_body, depth.saturating_add(1))?;
-                    } else {
-                        self.leaf(&Headers::default(), part)?;
-                    }
-                }
+                Piece::Outside(text) => self.leaf(&outside, text)?,
+                Piece::Part(part) => self.readings(part, 0, depth.saturating_add(1))?,
             }
         }
         if truncated {
@@ -171,9 +195,17 @@ impl Walk<'_> {
         if ways.is_empty() {
             ways.push(Encoding::Identity);
         }
-        let named = headers.name.is_some() || headers.attachment;
-        if ways == [Encoding::Identity] && named && share >= 95 {
-            ways.push(Encoding::Base64);
+        // What is no text is sent encoded, whether the headers say so or not.
+        let is_text = headers.kind.is_empty()
+            || [b"text".as_slice(), b"message", b"multipart"].iter().any(|top| headers.is(top));
+        let is_file = headers.name.is_some() || headers.attachment || !is_text;
+        if ways == [Encoding::Identity] {
+            if is_file || decode::base64_lines(body, 40).is_some() {
+                ways.push(Encoding::Base64);
+            }
+            if headers.kind.is_empty() && decode::has_quoted(body) {
+                ways.push(Encoding::QuotedPrintable);
+            }
         }
         if ways.contains(&Encoding::Base64) && share < 90 {
             ways.extend([Encoding::QuotedPrintable, Encoding::Identity]);
@@ -196,10 +228,19 @@ impl Walk<'_> {
         match way {
             Encoding::Base64 => {
                 let data = base64::decode(body);
-                self.give(headers, &data, body.len())
+                self.give(headers, &data, body.len())?;
+                let others = [base64::decode_url(body), base64::decode_over(body)];
+                for data in others.iter().flatten() {
+                    self.give(headers, data, body.len())?;
+                }
+                // What stands in front of the encoded lines shifts the groups of four.
+                match decode::base64_lines(body, 10).filter(|lines| lines.len() < body.len()) {
+                    Some(lines) => self.give(headers, &base64::decode(lines), lines.len()),
+                    None => Ok(()),
+                }
             }
             Encoding::QuotedPrintable => {
-                let data = decode::quoted_printable(body);
+                let data = decode::quoted_printable(&without_zeros(body));
                 self.give(headers, &data, body.len())?;
                 self.hidden_files(&data)
             }
@@ -297,6 +338,14 @@ impl Walk<'_> {
 /// True when bytes would be identified as a message.
 fn is_like_message(data: &[u8]) -> bool {
     matches!(crate::identify::identify(data, None), FileType::Mail | FileType::Mhtml)
+}
+
+/// Zero bytes, which mail programs drop, would stand inside encoded characters.
+fn without_zeros(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(0, text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.iter().copied().filter(|byte| *byte != 0).collect())
 }
 
 /// Returns the encodings that the headers name, each once.

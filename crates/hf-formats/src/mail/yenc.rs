@@ -10,16 +10,24 @@ const FILES_MAX: usize = 1024;
 
 /// Returns every file in a text.
 pub(super) fn find(text: &[u8]) -> Vec<File> {
-    memchr::memmem::find_iter(text, b"=ybegin ")
-        .filter(|at| {
-            matches!(at.checked_sub(1).and_then(|at| text.get(at)), None | Some(b'\n' | b'\r'))
-        })
-        .filter_map(|at| one(text.get(at..)?))
-        .take(FILES_MAX)
-        .collect()
+    let mut files = Vec::new();
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(text, b"=ybegin ") {
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        if at < from || !matches!(before, None | Some(b'\n' | b'\r')) || files.len() >= FILES_MAX {
+            continue;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        if let Some((file, len)) = one(rest) {
+            from = at.saturating_add(len);
+            files.push(file);
+        }
+    }
+    files
 }
 
-fn one(text: &[u8]) -> Option<File> {
+/// Reads the file at the start; also returns where its data ends.
+fn one(text: &[u8]) -> Option<(File, usize)> {
     let line_len = memchr::memchr(b'\n', text)?;
     let (head, mut body) = text.split_at_checked(line_len)?;
     let name = memchr::memmem::find(head, b"name=").and_then(|at| head.get(at.checked_add(5)?..));
@@ -27,6 +35,7 @@ fn one(text: &[u8]) -> Option<File> {
     if body.starts_with(b"=ypart ") {
         body = body.get(memchr::memchr(b'\n', body)?.checked_add(1)?..)?;
     }
+    let body_off = text.len().saturating_sub(body.len());
     let end = memchr::memmem::find(body, b"\n=yend").unwrap_or(body.len());
     let mut data = Vec::with_capacity(end);
     let mut bytes = body.get(..end)?.iter();
@@ -41,7 +50,8 @@ fn one(text: &[u8]) -> Option<File> {
             _ => data.push(byte.wrapping_sub(42)),
         }
     }
-    Some(File { name: name.unwrap_or_default().trim_ascii().to_vec(), data })
+    let name = name.unwrap_or_default().trim_ascii().to_vec();
+    Some((File { name, data }, body_off.saturating_add(end)))
 }
 
 #[cfg(test)]

@@ -2,17 +2,40 @@
 //!
 //! Promises: the output is at most as long as the input; any input decodes to something.
 //! Leaves out: line structure. Characters that are no digits are passed over, `=` ends a group and the next
-//! digits start a new one, both alphabets are read, and digits left over at the end give what they can.
+//! digits start a new one, and digits left over at the end give what they can.
 //! Sources: RFC 4648 §4, §5; RFC 2045 §6.8.
 
 /// Decodes.
 pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
+    decode_with(text, digit, true)
+}
+
+/// Decodes a text in which `=` stands between digits, as if it were not there; none when there is no such place.
+pub(crate) fn decode_over(text: &[u8]) -> Option<Vec<u8>> {
+    let first = memchr::memchr(b'=', text)?;
+    let behind = text.get(first..)?;
+    behind.iter().any(|byte| digit(*byte).is_some()).then(|| decode_with(text, digit, false))
+}
+
+/// Decodes the alphabet for URLs, in which `-` and `_` are digits too; none when the text has neither.
+pub(crate) fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
+    memchr::memchr2(b'-', b'_', text)?;
+    let digit_of = |byte| match byte {
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => digit(byte),
+    };
+    Some(decode_with(text, digit_of, true))
+}
+
+/// `stops`: `=` ends a group of four.
+fn decode_with(text: &[u8], digit: impl Fn(u8) -> Option<u32>, stops: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3));
     let mut group = 0_u32;
     let mut digit_count = 0_u32;
     for byte in text {
         let Some(digit) = digit(*byte) else {
-            if *byte == b'=' {
+            if *byte == b'=' && stops {
                 flush(&mut out, &mut group, &mut digit_count);
             }
             continue;
@@ -41,7 +64,7 @@ fn flush(out: &mut Vec<u8>, group: &mut u32, digit_count: &mut u32) {
     (*group, *digit_count) = (0, 0);
 }
 
-/// Returns the value of a digit of either alphabet.
+/// Returns the value of a digit.
 pub(crate) fn digit(byte: u8) -> Option<u32> {
     let value = TABLE.get(usize::from(byte)).copied().unwrap_or(NONE);
     (value != NONE).then_some(u32::from(value))
@@ -66,14 +89,12 @@ const fn table() -> [u8; 256] {
         table[byte as usize] = value;
         value += 1;
     }
-    table[b'-' as usize] = 62;
-    table[b'_' as usize] = 63;
     table
 }
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::{decode, decode_over, decode_url};
 
     #[test]
     fn decodes_everything() {
@@ -89,6 +110,10 @@ mod tests {
         ] {
             assert_eq!(decode(text.as_bytes()), want.as_bytes(), "{text}");
         }
-        assert_eq!(decode(b"-_-_"), [0xfb, 0xff, 0xbf]);
+        assert_eq!(decode_url(b"-_-_"), Some(vec![0xfb, 0xff, 0xbf]));
+        assert_eq!(decode_url(b"YWJj"), None);
+        assert_eq!(decode(b"Y-W_Jj"), b"abc");
+        assert_eq!(decode_over(b"Y=WJj"), Some(b"abc".to_vec()));
+        assert_eq!(decode_over(b"YWI="), None);
     }
 }
