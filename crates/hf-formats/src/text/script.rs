@@ -65,16 +65,29 @@ fn one(text: &[u8], budget: &mut Budget, out: &mut Vec<u8>) {
 }
 
 /// Writes a token, with a space where two words would run together.
-fn write(token: &Token, start: usize, out: &mut Vec<u8>) {
-    let text = token.text();
+fn write(token: &Token<'_>, start: usize, out: &mut Vec<u8>) {
+    match token {
+        Token::Text { bytes, .. } => {
+            out.push(b'"');
+            out.extend(bytes.iter().map(|byte| match byte {
+                0x09..=0x0d => b' ',
+                _ => byte.to_ascii_lowercase(),
+            }));
+            out.push(b'"');
+        }
+        Token::Number(text) => write_word(text.as_bytes(), start, out),
+        Token::Name(name) => write_word(name, start, out),
+        Token::Numbered(number) => write_word(format!("n{number:03}").as_bytes(), start, out),
+        Token::Sign(sign) => out.push(*sign),
+    }
+}
+
+fn write_word(word: &[u8], start: usize, out: &mut Vec<u8>) {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
-    if out.len() > start && out.last().is_some_and(is_word) && text.first().is_some_and(is_word) {
+    if out.len() > start && out.last().is_some_and(is_word) && word.first().is_some_and(is_word) {
         out.push(b' ');
     }
-    out.extend(text.iter().map(|byte| match byte {
-        0x09..=0x0d => b' ',
-        _ => byte.to_ascii_lowercase(),
-    }));
+    out.extend(word.iter().map(u8::to_ascii_lowercase));
 }
 
 #[cfg(test)]

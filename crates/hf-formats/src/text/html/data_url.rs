@@ -71,12 +71,14 @@ fn percent(text: &[u8]) -> Vec<u8> {
 
 /// Returns the decoded documents in `url(data:…)` of a style sheet.
 pub(super) fn in_style(css: &[u8], max: usize) -> Vec<DataUrl> {
-    memchr::memmem::find_iter(css, b"data:")
-        .filter_map(|at| {
-            let url = css.get(at..)?;
-            let end = url.iter().position(|byte| matches!(byte, b')' | b'"' | b'\''));
-            decode(url.get(..end.unwrap_or(url.len()))?)
-        })
-        .take(max)
-        .collect()
+    let mut all = Vec::new();
+    let mut rest = css;
+    while let Some(at) = memchr::memmem::find(rest, b"data:").filter(|_| all.len() < max) {
+        let url = rest.get(at..).unwrap_or_default();
+        let end = memchr::memchr3(b')', b'"', b'\'', url).unwrap_or(url.len());
+        let (url, behind) = url.split_at_checked(end).unwrap_or((url, &[]));
+        all.extend(decode(url));
+        rest = behind;
+    }
+    all
 }

@@ -58,6 +58,8 @@ pub(super) fn normalise(text: &[u8], with_no_tags: bool) -> Normalised {
         after_space: false,
         script: false,
         style: false,
+        script_end: 0,
+        style_end: 0,
         after_dot: false,
         encoded_page: false,
     };
@@ -79,6 +81,9 @@ struct State<'a> {
     script: bool,
     /// Inside a style sheet.
     style: bool,
+    /// The next `</script` and `</style`, as far as they were looked for.
+    script_end: usize,
+    style_end: usize,
     /// A two-byte full stop was read, after which ClamAV leaves a zero byte in front of text.
     after_dot: bool,
     /// The page's language says that its scripts are encoded.
@@ -159,15 +164,33 @@ impl<'a> State<'a> {
                     self.show_space();
                 }
             }
-            _ => {
+            0..=0x1f => {
                 self.step(1);
-                let low = byte.to_ascii_lowercase();
-                self.keep(if self.script && low == b'\'' { b'"' } else { low });
+                self.keep(byte);
                 if !self.script {
-                    if byte < b' ' { self.show_space() } else { self.show(low) }
+                    self.show_space();
                 }
             }
+            _ => self.plain(),
         }
+    }
+
+    /// Reads characters that stay, but for their case.
+    fn plain(&mut self) {
+        let is_plain = |byte: &u8| matches!(byte, 0x21..=0x7f) && !matches!(byte, b'<' | b'&');
+        let len = self.rest().iter().position(|byte| !is_plain(byte)).unwrap_or(self.rest().len());
+        let run = self.rest().get(..len).unwrap_or_default();
+        self.step(len);
+        if self.script {
+            let low = |byte: &u8| if *byte == b'\'' { b'"' } else { byte.to_ascii_lowercase() };
+            self.out.no_comment.extend(run.iter().map(low));
+            return;
+        }
+        self.out.no_comment.extend(run.iter().map(u8::to_ascii_lowercase));
+        if self.with_no_tags {
+            self.out.no_tags.extend(run.iter().map(u8::to_ascii_lowercase));
+        }
+        self.after_space = false;
     }
 
     /// Reads up to three bytes above 7f. Full stops of other scripts become `.`; in the copy without tags ClamAV
@@ -274,6 +297,16 @@ impl<'a> State<'a> {
                 self.keep(if byte == b'\'' { b'"' } else { byte.to_ascii_lowercase() });
             }
         }
+    }
+
+    /// Returns where the script or style sheet that starts here ends. An end that was found before and is still
+    /// ahead is the right one, so that the text is searched only once.
+    fn script_end(&mut self, name: &[u8]) -> usize {
+        let known = if name == b"style" { &mut self.style_end } else { &mut self.script_end };
+        if *known < self.at {
+            *known = end_of(self.text, self.at, name);
+        }
+        *known
     }
 
     fn end_script(&mut self, name: &[u8]) {
@@ -416,13 +449,18 @@ impl<'a> State<'a> {
         if name == b"script" || name == b"style" {
             self.script = true;
             self.style = name == b"style";
-            let range = self.at..end_of(self.text, self.at, name);
+            let range = self.at..self.script_end(name);
+            // What ends where the one before ends is part of it.
             if name == b"style" {
-                if self.out.styles.len() < NOTES_MAX {
+                let is_new = self.out.styles.last().is_none_or(|last| last.end != range.end);
+                if is_new && self.out.styles.len() < NOTES_MAX {
                     self.out.styles.push(range);
                 }
-            } else if self.out.scripts.len() < NOTES_MAX {
-                self.out.scripts.push(Script { range, encoded: encoded || self.encoded_page });
+            } else {
+                let is_new = self.out.scripts.last().is_none_or(|last| last.range.end != range.end);
+                if is_new && self.out.scripts.len() < NOTES_MAX {
+                    self.out.scripts.push(Script { range, encoded: encoded || self.encoded_page });
+                }
             }
         }
         if name == b"a" || name == b"img" {

@@ -221,3 +221,31 @@ fn nothing_panics_on_random_pages() {
         let _ = normalise(&clean(&random_page(seed)), true);
     }
 }
+/// Each is repeated to half a megabyte: what looks ahead for every fragment would take minutes.
+#[test]
+fn hostile_pages_are_read_once() {
+    for fragment in [
+        "<style></script>",
+        "<script>",
+        "<style>url(data:",
+        "<a href=\"data:",
+        "<a x='",
+        "&#1",
+        "&a",
+        "<!",
+        "<a ",
+        "<",
+        "eval(",
+        "function(",
+        "/*",
+        "\"+\"",
+        "\\",
+    ] {
+        for start in ["", "<script>", "<style>"] {
+            let page = format!("{start}{}", fragment.repeat(500_000 / fragment.len()));
+            let mut recorder = crate::testing::Recorder::default();
+            recorder.run(&super::FORMAT, page.as_bytes()).expect("pages are never broken");
+            assert!(recorder.events.len() >= 2, "{fragment}");
+        }
+    }
+}

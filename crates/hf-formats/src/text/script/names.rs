@@ -14,7 +14,8 @@ pub(super) struct Numbers {
     next: u32,
 }
 
-const SCOPES_MAX: usize = 64;
+/// Functions in one another that have names of their own.
+const SCOPES_MAX: usize = 24;
 
 /// One function, or the script as a whole.
 #[derive(Debug, Default)]
@@ -51,9 +52,11 @@ struct Walk {
 }
 
 /// Numbers the declared names.
-pub(super) fn number(tokens: &mut [Token], numbers: &mut Numbers) {
-    let scope_of = declare(tokens, numbers);
-    let (scopes, places) = scope_of;
+pub(super) fn number(tokens: &mut [Token<'_>], numbers: &mut Numbers) {
+    let (scopes, places) = declare(tokens, numbers);
+    if scopes.iter().all(|scope| scope.names.is_empty()) {
+        return;
+    }
     let mut after_dot = false;
     for (token, scope) in tokens.iter_mut().zip(places) {
         if let Token::Name(name) = token
@@ -82,7 +85,7 @@ fn look_up(scopes: &[Scope], scope: usize, name: &[u8]) -> Option<u32> {
 }
 
 /// Returns all scopes, and for each token the scope in which it stands.
-fn declare(tokens: &[Token], numbers: &mut Numbers) -> (Vec<Scope>, Vec<usize>) {
+fn declare(tokens: &[Token<'_>], numbers: &mut Numbers) -> (Vec<Scope>, Vec<usize>) {
     let mut walk = Walk {
         scopes: vec![Scope::default()],
         at: 0,
@@ -102,7 +105,7 @@ fn declare(tokens: &[Token], numbers: &mut Numbers) -> (Vec<Scope>, Vec<usize>) 
 }
 
 impl Walk {
-    fn step(&mut self, token: &Token, numbers: &mut Numbers) {
+    fn step(&mut self, token: &Token<'_>, numbers: &mut Numbers) {
         match token {
             Token::Name(name) => self.name(name, numbers),
             Token::Sign(sign) => self.sign(*sign),
@@ -114,14 +117,14 @@ impl Walk {
         match name {
             b"var" => self.expect = Expect::Variable,
             b"function" => self.function(),
-            _ if is_reserved(name) => {}
             _ => match self.expect {
+                Expect::Nothing | Expect::Comma => {}
+                _ if is_reserved(name) => {}
                 Expect::Variable => {
                     self.declare(name, numbers);
                     self.expect = Expect::Comma;
                 }
                 Expect::Function | Expect::Parameter => self.declare(name, numbers),
-                Expect::Nothing | Expect::Comma => {}
             },
         }
     }

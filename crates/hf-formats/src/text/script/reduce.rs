@@ -4,6 +4,8 @@
 //! Leaves out: everything that would have to be run.
 //! Sources: sigtool 1.4.6 as an oracle; Dean Edwards' packer and Script Asylum's `dF`, from their published source.
 
+use std::borrow::Cow;
+
 use super::token::{Lexer, Token, hex, push_code};
 
 /// What decoders may still add to the scripts of a page.
@@ -29,7 +31,11 @@ impl Budget {
 const DEPTH_MAX: u32 = 16;
 
 /// Reads at most so many tokens; true when there are more.
-pub(super) fn read(lexer: &mut Lexer<'_>, max: usize, budget: &mut Budget) -> (Vec<Token>, bool) {
+pub(super) fn read<'a>(
+    lexer: &mut Lexer<'a>,
+    max: usize,
+    budget: &mut Budget,
+) -> (Vec<Token<'a>>, bool) {
     let mut list = List { tokens: Vec::new(), budget, depth: 0 };
     for _ in 0..max {
         let Some(token) = lexer.next() else { return (list.tokens, false) };
@@ -38,14 +44,14 @@ pub(super) fn read(lexer: &mut Lexer<'_>, max: usize, budget: &mut Budget) -> (V
     (list.tokens, true)
 }
 
-struct List<'b> {
-    tokens: Vec<Token>,
+struct List<'a, 'b> {
+    tokens: Vec<Token<'a>>,
     budget: &'b mut Budget,
     depth: u32,
 }
 
-impl List<'_> {
-    fn push(&mut self, token: Token) {
+impl<'a> List<'a, '_> {
+    fn push(&mut self, token: Token<'a>) {
         if let Token::Text { bytes, joins: true } = &token
             && let [.., Token::Text { bytes: before, joins: true }, Token::Sign(b'+')] =
                 self.tokens.as_mut_slice()
@@ -66,7 +72,7 @@ impl List<'_> {
         let len = self.tokens.len();
         let tail = self.tokens.get(len.saturating_sub(4)..).unwrap_or_default();
         if let [Token::Name(name), Token::Sign(b'('), Token::Text { bytes, .. }, _] = tail {
-            let kind = match name.as_slice() {
+            let kind = match name.as_ref() {
                 b"unescape" => Call::Unescape,
                 b"eval" => Call::Eval,
                 b"dF" => Call::Shift,
@@ -108,7 +114,7 @@ impl List<'_> {
                     for sign in [b'<', b'/'] {
                         self.tokens.push(Token::Sign(sign));
                     }
-                    self.tokens.push(Token::Name(b"script".to_vec()));
+                    self.tokens.push(Token::Name(Cow::Borrowed(b"script")));
                     self.tokens.push(Token::Sign(b'>'));
                     self.splice(&text);
                 }
@@ -124,8 +130,9 @@ impl List<'_> {
         while let Some(token) = lexer.next() {
             inner.push(token);
         }
-        let mut tokens = inner.tokens;
-        self.tokens.append(&mut tokens);
+        for token in inner.tokens {
+            self.tokens.push(token.owned());
+        }
     }
 
     /// Returns the unpacked text when the list ends with the arguments of Dean Edwards' packer, and where they begin:

@@ -7,40 +7,34 @@ use std::borrow::Cow;
 
 /// One token.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
+pub(super) enum Token<'a> {
     /// A string literal, decoded. It may be joined with its neighbours when it stood in the source.
     Text { bytes: Vec<u8>, joins: bool },
     /// A number, as it is written out.
     Number(String),
     /// A name or keyword.
-    Name(Vec<u8>),
+    Name(Cow<'a, [u8]>),
     /// A declared name.
     Numbered(u32),
     /// Any other character.
     Sign(u8),
 }
 
-impl Token {
-    /// Returns the token as it is written out, in its own case.
-    pub(super) fn text(&self) -> Cow<'_, [u8]> {
-        match self {
-            Self::Text { bytes, .. } => {
-                let mut text = Vec::with_capacity(bytes.len().saturating_add(2));
-                text.push(b'"');
-                text.extend_from_slice(bytes);
-                text.push(b'"');
-                Cow::Owned(text)
-            }
-            Self::Number(text) => Cow::Borrowed(text.as_bytes()),
-            Self::Name(name) => Cow::Borrowed(name),
-            Self::Numbered(number) => Cow::Owned(format!("n{number:03}").into_bytes()),
-            Self::Sign(sign) => Cow::Owned(vec![*sign]),
-        }
-    }
-
+impl Token<'_> {
     /// True for this name.
     pub(super) fn is_name(&self, name: &[u8]) -> bool {
-        matches!(self, Self::Name(own) if own == name)
+        matches!(self, Self::Name(own) if own.as_ref() == name)
+    }
+
+    /// Returns the token with a name of its own, when the text it was read from goes away.
+    pub(super) fn owned(self) -> Token<'static> {
+        match self {
+            Self::Text { bytes, joins } => Token::Text { bytes, joins },
+            Self::Number(text) => Token::Number(text),
+            Self::Name(name) => Token::Name(Cow::Owned(name.into_owned())),
+            Self::Numbered(number) => Token::Numbered(number),
+            Self::Sign(sign) => Token::Sign(sign),
+        }
     }
 
     /// True for this sign.
@@ -62,7 +56,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Returns the next token, or none at the end.
-    pub(super) fn next(&mut self) -> Option<Token> {
+    pub(super) fn next(&mut self) -> Option<Token<'a>> {
         loop {
             let (first, behind) = self.rest.split_first()?;
             match first {
@@ -103,12 +97,13 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    fn name(&mut self) -> Vec<u8> {
-        self.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$')).to_vec()
+    fn name(&mut self) -> Cow<'a, [u8]> {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
+        Cow::Borrowed(self.take(is_word))
     }
 
     /// Whole numbers as 32-bit numbers, others with six digits, as C writes them.
-    fn number(&mut self) -> Token {
+    fn number(&mut self) -> Token<'a> {
         let whole = self.take(|byte| byte.is_ascii_digit());
         if self.rest.first() != Some(&b'.') {
             let value = whole.iter().fold(0_i64, |value, digit| {
@@ -131,7 +126,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads a literal whose first quote was read.
-    fn literal(&mut self, quote: u8) -> Token {
+    fn literal(&mut self, quote: u8) -> Token<'a> {
         let mut bytes = Vec::new();
         while let Some((first, behind)) = self.rest.split_first() {
             self.rest = behind;
