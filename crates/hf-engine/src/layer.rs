@@ -58,6 +58,11 @@ impl<'p> Layer<'p> {
         }
     }
 
+    /// The layer's image is not to be hashed.
+    pub(crate) fn leave_image_hash_out(&self) {
+        let _ = self.image_hash.set(None);
+    }
+
     /// Returns the layer of something inside `parent`.
     pub(crate) fn below(parent: &'p Layer<'p>, bytes: &'p [u8], normalised: bool) -> Self {
         let mut ancestors = parent.ancestors.clone();

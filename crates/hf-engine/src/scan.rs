@@ -57,6 +57,9 @@ impl<'e> Scan<'e> {
     /// Scans a file.
     pub(crate) fn run(mut self, object: &[u8]) -> Report {
         let mut layer = Layer::top(object, self.limits(), self.options().clamav_quirks);
+        if !(self.options().scan_image && self.options().scan_image_hash) {
+            layer.leave_image_hash_out();
+        }
         let too_large = layer.size() > self.limits().max_object_bytes;
         layer.file_type = self.identify(object);
         self.push_node(&layer, b"", None);
@@ -130,7 +133,7 @@ impl<'e> Scan<'e> {
             _ => return,
         };
         let options = self.options();
-        if options.alert_exceeds_max && options.heuristic_alerts && !self.limit_told {
+        if options.alert_exceeds_max && !self.limit_told {
             self.limit_told = true;
             let found = Found::heuristic(&format!("Heuristics.Limits.Exceeded.{name}"));
             // The caller is already ending this part; the finding itself is what counts.
@@ -186,6 +189,9 @@ impl<'e> Scan<'e> {
             self.unscanned(parent, child.name, Reason::ScanBytes);
         }
         let mut layer = Layer::below(parent, data, normalised);
+        if !(self.options().scan_image && self.options().scan_image_hash) {
+            layer.leave_image_hash_out();
+        }
         if layer.size() > limits.max_object_bytes && !normalised {
             self.unscanned(parent, child.name, Reason::ObjectBytes);
             return Ok(());
@@ -194,7 +200,7 @@ impl<'e> Scan<'e> {
             self.unscanned(parent, child.name, Reason::Depth(limits.max_depth));
             return Ok(());
         }
-        if self.report.object_count >= u64::from(limits.max_objects) {
+        if self.report.object_count >= u64::from(limits.max_objects) && !normalised {
             return Err(Stop::Objects);
         }
         let mut embedded_off = None;
@@ -326,6 +332,11 @@ impl<'e> Scan<'e> {
             match (format.extract)(layer.bytes, &mut sink) {
                 Ok(()) => {}
                 Err(Halt::Defect(defect)) => hf_core::Sink::defect(&mut sink, defect),
+                // No more children; the object's own bytes are still matched.
+                Err(Halt::Stop(stop @ (Stop::Objects | Stop::ScanBytes))) => {
+                    self.unscanned(layer, b"", stop.into());
+                    return Ok(());
+                }
                 Err(Halt::Stop(stop)) => return Err(stop),
             }
         }

@@ -61,9 +61,6 @@ impl Sink for LayerSink<'_, '_, '_> {
     }
 
     fn heuristic(&mut self, name: &str) -> Result<(), Stop> {
-        if !self.scan.options().heuristic_alerts {
-            return Ok(());
-        }
         self.scan.alert(self.layer, Found::heuristic(name))
     }
 

@@ -69,7 +69,7 @@ fn view(bytes: &[u8], file_type: FileType) -> Result<(ExeView, Option<Defect>), 
 
 /// Tells a broken executable when that is wanted.
 fn tell_broken(sink: &mut dyn Sink) -> Result<(), Stop> {
-    if sink.options().alert_broken && sink.options().heuristic_alerts {
+    if sink.options().alert_broken {
         sink.heuristic("Heuristics.Broken.Executable")?;
     }
     Ok(())

@@ -96,13 +96,16 @@ impl OpenError {
                 ]
             }
             Self::Other(error @ ContentError { path, kind: ContentErrorKind::Read(why) }) => {
-                let first = if why.kind() == std::io::ErrorKind::NotFound {
-                    let path = path.display();
-                    format!("LibClamAV Error: cl_load(): No such file or directory: {path}")
+                let path = path.display();
+                let lines = if why.kind() == std::io::ErrorKind::NotFound {
+                    let first =
+                        format!("LibClamAV Error: cl_load(): No such file or directory: {path}");
+                    [first, "ERROR: Can't get file status".to_owned()]
                 } else {
-                    format!("LibClamAV Error: {error}: {why}")
+                    let first = format!("LibClamAV Error: {error}: {why}");
+                    [first, "ERROR: Can't open file or directory".to_owned()]
                 };
-                vec![first, "ERROR: Can't get file status".to_owned()]
+                lines.to_vec()
             }
             Self::Other(error) => vec![
                 format!("LibClamAV Error: {}", chain(error)),
@@ -154,17 +157,6 @@ impl Content {
         times.max().map(|built_at| now.saturating_sub(built_at) / 86_400)
     }
 
-    /// Returns `/VERSION/TIME` as `clamscan --version` adds it for a daily database.
-    pub(crate) fn version_suffix(&self) -> String {
-        let daily = self.packs.iter().flat_map(|opened| &opened.pack.meta().sources);
-        let daily = daily.filter(|source| source.name.starts_with("daily."));
-        daily
-            .filter_map(|source| source.version.map(|version| (version, &source.built_at)))
-            .max()
-            .map(|(version, built_at)| format!("/{version}/{built_at}"))
-            .unwrap_or_default()
-    }
-
     fn signed(&self) -> impl Iterator<Item = (u32, Option<i64>)> {
         let packs = self.packs.iter().filter(|opened| opened.pack.meta().official);
         packs
@@ -180,8 +172,6 @@ impl Content {
 
 /// Reads the build time of a container (`22 Feb 2023 16-33 -0500`), in seconds since 1970.
 fn build_time(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut words = text.split_whitespace();
     let day: i64 = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
     let month = words.next().and_then(|word| MONTHS.iter().position(|month| *month == word))?;
@@ -189,13 +179,21 @@ fn build_time(text: &str) -> Option<i64> {
     let (hour, minute) = words.next()?.split_once(['-', ':'])?;
     let (hour, minute): (i64, i64) = (hour.parse().ok()?, minute.parse().ok()?);
     let zone: i64 = words.next().unwrap_or("+0000").parse().ok()?;
-    // Days before a month of a year that begins in March. Source: the proleptic Gregorian calendar.
-    let month = i64::try_from(month).ok()?;
-    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let seconds = (days - DAYS_TO_1970) * 86_400 + hour * 3600 + minute * 60;
+    let days = days_since_1970(year, i64::try_from(month).ok()?, day);
+    let seconds = days * 86_400 + hour * 3600 + minute * 60;
     seconds.checked_sub((zone / 100) * 3600 + (zone % 100) * 60)
 }
+
+/// Returns the number of a day; `month` counts from 0.
+///
+/// Computed with years that begin in March. Source: the proleptic Gregorian calendar.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
+    365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Days from 1 March of the year 0 to 1 January 1970.
 const DAYS_TO_1970: i64 = 719_468;
@@ -245,6 +243,40 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
     Ok(content)
 }
 
+/// Returns `/VERSION/TIME` as `clamscan --version` adds it for a daily database in this folder, or in
+/// ClamAV's without one. Only headers are read.
+pub(crate) fn version_suffix(folder: Option<&Path>) -> String {
+    let folder = folder.unwrap_or(Path::new(CLAMAV_FOLDER));
+    ["daily.cvd", "daily.cld"]
+        .iter()
+        .filter_map(|name| header_of(&folder.join(name)))
+        .max_by_key(|header| header.version)
+        .map(|header| format!("/{}/{}", header.version, in_words(header.epoch.unwrap_or(0))))
+        .unwrap_or_default()
+}
+
+/// Returns a time as C's `ctime` writes it (`Wed Feb 22 21:33:21 2023`).
+fn in_words(epoch: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let seconds = i64::try_from(epoch).unwrap_or(0);
+    let hf_sys::LocalTime { year, month, day, hour, minute, second, .. } =
+        hf_sys::local_time(seconds);
+    let name = |names: &[&'static str], idx: i64| {
+        usize::try_from(idx).ok().and_then(|idx| names.get(idx).copied()).unwrap_or("???")
+    };
+    let days = days_since_1970(i64::from(year), i64::from(month) - 1, i64::from(day));
+    let (weekday, month) = (name(&DAYS, days.rem_euclid(7)), name(&MONTHS, i64::from(month) - 1));
+    format!("{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year}")
+}
+
+fn header_of(path: &Path) -> Option<hf_sig::cvd::Header> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let len = u64::try_from(hf_sig::cvd::HEADER_LEN).ok()?;
+    File::open(path).ok()?.take(len).read_to_end(&mut bytes).ok()?;
+    hf_sig::cvd::Header::parse(&bytes).ok()
+}
+
 /// Compiles the built-in rules; small enough to be done at every start.
 fn builtin_pack() -> Result<Arc<Pack>, OpenError> {
     let databases: Vec<(&str, &[u8])> =
@@ -285,6 +317,13 @@ mod tests {
         assert_eq!(build_time("01 Jan 1970 00-00 +0000"), Some(0));
         assert_eq!(build_time("22 Xxx 2023 16-33 -0500"), None);
         assert_eq!(build_time(""), None);
+    }
+
+    #[test]
+    fn days_have_their_names() {
+        let noon = |epoch: u64| in_words(epoch + 12 * 3600);
+        assert!(noon(0).starts_with("Thu Jan  1 "), "{}", noon(0));
+        assert!(noon(1_677_024_000).starts_with("Wed Feb 22 "), "{}", noon(1_677_024_000));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hf_core::Report;
+use hf_core::{FileType, Report};
 
 /// Returns a name with everything that could steer a terminal escaped.
 pub(crate) fn safe(name: &[u8]) -> String {
@@ -44,24 +44,32 @@ pub(crate) fn place(report: &Report, object: u32, name: &[u8]) -> String {
 }
 
 /// Returns the depth of an object and its place as `clamscan --archive-verbose` writes it.
-pub(crate) fn level_and_member(report: &Report, object: u32) -> (usize, Vec<u8>) {
-    let mut level = 0usize;
-    let mut member = Vec::new();
-    let mut at = usize::try_from(object).ok().and_then(|idx| report.objects.get(idx));
-    while let Some(node) = at {
-        let Some(parent) = node.parent else { break };
-        let parent = usize::try_from(parent).ok().and_then(|idx| report.objects.get(idx));
+pub(crate) fn level_and_member(report: &Report, object: u32) -> (Vec<u8>, usize, Vec<u8>) {
+    let node_of = |idx: u32| usize::try_from(idx).ok().and_then(|idx| report.objects.get(idx));
+    let mut places = Vec::new();
+    let mut at = node_of(object);
+    while let Some((node, parent)) = at.and_then(|node| Some((node, node_of(node.parent?)?))) {
         if !node.normalised {
-            level = level.saturating_add(1);
-            if member.is_empty() && !node.name.is_empty() {
-                let kind = parent.map_or("", |parent| parent.file_type.name());
-                member = [kind.as_bytes(), b":", &node.name].concat();
-            }
+            let named = !node.name.is_empty() && !UNNAMED.contains(&parent.file_type);
+            let kind = parent.file_type.name().as_bytes();
+            places.push(if named { [kind, b":", &node.name].concat() } else { Vec::new() });
         }
-        at = parent;
+        at = Some(parent);
     }
-    (level, member)
+    let level = places.len();
+    let mut places = places.into_iter();
+    let member = places.next().unwrap_or_default();
+    let around: Vec<u8> =
+        places.rev().filter(|place| !place.is_empty()).fold(Vec::new(), |mut all, place| {
+            all.push(b'!');
+            all.extend(place);
+            all
+        });
+    (around, level, member)
 }
+
+/// Types whose parts have no names in ClamAV.
+const UNNAMED: [FileType; 2] = [FileType::Pdf, FileType::Swf];
 
 /// Returns lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {

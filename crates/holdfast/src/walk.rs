@@ -30,8 +30,9 @@ pub(crate) enum Follow {
 #[derive(Debug)]
 pub(crate) struct WalkOptions {
     pub(crate) recursive: bool,
-    /// Levels below a named directory; those below are told as [`Note::TooDeep`].
-    pub(crate) max_depth: u32,
+    /// Levels of directories, of which a named one is the first; those below are told as
+    /// [`Note::TooDeep`].
+    pub(crate) max_levels: u32,
     pub(crate) follow_dirs: Follow,
     pub(crate) follow_files: Follow,
     pub(crate) cross_filesystems: bool,
@@ -53,8 +54,12 @@ pub(crate) enum Note {
     AccessDenied,
     CannotOpenDirectory(String),
     CannotOpen(String),
-    Missing,
-    NotRegular,
+    /// It cannot be reached; the text says why.
+    Missing(String),
+    NotRegular {
+        /// The user named it.
+        named: bool,
+    },
     Empty,
     TooDeep,
     LinkLoop,
@@ -94,11 +99,14 @@ pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -
     let link = match rustix::fs::lstat(named) {
         Ok(stat) => stat,
         Err(Errno::ACCESS) => return (walker.visit)(note(Note::AccessDenied)),
-        Err(_) => return (walker.visit)(note(Note::Missing)),
+        Err(error) => return (walker.visit)(note(Note::Missing(text(error)))),
     };
     let is_link = FileType::from_raw_mode(link.st_mode) == FileType::Symlink;
     let stat = if is_link { rustix::fs::stat(named) } else { Ok(link) };
-    let Ok(stat) = stat else { return (walker.visit)(note(Note::Missing)) };
+    let stat = match stat {
+        Ok(stat) => stat,
+        Err(error) => return (walker.visit)(note(Note::Missing(text(error)))),
+    };
     let at = At { parent: CWD, name: named.as_os_str(), path: named, real: &real };
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory if is_link && options.follow_dirs == Follow::Never => {
@@ -107,9 +115,10 @@ pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -
         FileType::RegularFile if is_link && options.follow_files == Follow::Never => {
             (walker.visit)(note(Note::SymbolicLink))
         }
-        FileType::Directory => walker.directory(&at, &stat, 0, true),
+        FileType::Directory if options.max_levels == 0 => (walker.visit)(note(Note::TooDeep)),
+        FileType::Directory => walker.directory(&at, &stat, 1, true),
         FileType::RegularFile => walker.file(&at, &stat, true),
-        _ => (walker.visit)(note(Note::NotRegular)),
+        _ => (walker.visit)(note(Note::NotRegular { named: true })),
     }
 }
 
@@ -132,7 +141,7 @@ impl Walker<'_, '_> {
         (self.visit)(Step::Note { path: path.to_path_buf(), note })
     }
 
-    fn directory(&mut self, at: &At<'_>, stat: &Stat, depth: u32, follow: bool) -> ControlFlow<()> {
+    fn directory(&mut self, at: &At<'_>, stat: &Stat, level: u32, follow: bool) -> ControlFlow<()> {
         if !selected(&self.options.exclude_dir, &self.options.include_dir, at.real) {
             return self.note(at.path, Note::Excluded);
         }
@@ -153,12 +162,12 @@ impl Walker<'_, '_> {
         }
         (self.visit)(Step::Directory)?;
         self.ancestors.push(id);
-        let done = self.entries(at, &fd, depth);
+        let done = self.entries(at, &fd, level);
         self.ancestors.pop();
         done
     }
 
-    fn entries(&mut self, at: &At<'_>, fd: &OwnedFd, depth: u32) -> ControlFlow<()> {
+    fn entries(&mut self, at: &At<'_>, fd: &OwnedFd, level: u32) -> ControlFlow<()> {
         let listing = match Dir::read_from(fd) {
             Ok(listing) => listing,
             Err(error) => return self.note(at.path, Note::CannotOpenDirectory(text(error))),
@@ -172,7 +181,7 @@ impl Walker<'_, '_> {
             if name == c"." || name == c".." {
                 continue;
             }
-            self.entry(at, fd.as_fd(), name, entry.file_type(), depth)?;
+            self.entry(at, fd.as_fd(), name, entry.file_type(), level)?;
         }
         ControlFlow::Continue(())
     }
@@ -183,7 +192,7 @@ impl Walker<'_, '_> {
         parent: BorrowedFd<'_>,
         name: &CStr,
         listed: FileType,
-        depth: u32,
+        level: u32,
     ) -> ControlFlow<()> {
         let name = OsStr::from_bytes(name.to_bytes());
         let path = join(at.path, name);
@@ -214,12 +223,12 @@ impl Walker<'_, '_> {
                 self.note(&path, Note::SymbolicLink)
             }
             FileType::Directory if !self.options.recursive => ControlFlow::Continue(()),
-            FileType::Directory if depth >= self.options.max_depth => {
+            FileType::Directory if level >= self.options.max_levels => {
                 self.note(&path, Note::TooDeep)
             }
-            FileType::Directory => self.directory(&at, &stat, depth.saturating_add(1), is_link),
+            FileType::Directory => self.directory(&at, &stat, level.saturating_add(1), is_link),
             FileType::RegularFile => self.file(&at, &stat, is_link),
-            _ => self.note(&path, Note::NotRegular),
+            _ => self.note(&path, Note::NotRegular { named: false }),
         }
     }
 
@@ -238,7 +247,7 @@ impl Walker<'_, '_> {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) => return self.note(at.path, Note::AccessDenied),
             Err(Errno::LOOP) => return self.note(at.path, Note::SymbolicLink),
-            Err(Errno::NOENT) => return self.note(at.path, Note::Missing),
+            Err(error @ Errno::NOENT) => return self.note(at.path, Note::Missing(text(error))),
             Err(error) => return self.note(at.path, Note::CannotOpen(text(error))),
         };
         (self.visit)(Step::File { path: at.path.to_path_buf(), file: File::from(fd), size })
@@ -281,8 +290,10 @@ fn is_pseudo(fd: BorrowedFd<'_>) -> bool {
     u64::try_from(stat.f_type).is_ok_and(|kind| PSEUDO_FILESYSTEMS.contains(&kind))
 }
 
+/// Returns the system's words without the number that Rust adds.
 fn text(error: Errno) -> String {
-    std::io::Error::from(error).to_string()
+    let text = std::io::Error::from(error).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// ClamAV looks only at this many bytes of a path when it excludes or includes.

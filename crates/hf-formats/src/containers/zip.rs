@@ -372,7 +372,7 @@ impl<'a> Archive<'a, '_> {
             })?;
         }
         let options = self.sink.options();
-        let wanted = options.alert_encrypted_archive && options.heuristic_alerts;
+        let wanted = options.alert_encrypted_archive;
         if encrypted && wanted && !std::mem::replace(&mut self.encrypted_told, true) {
             self.sink.heuristic("Heuristics.Encrypted.Zip")?;
         }

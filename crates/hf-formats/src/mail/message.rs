@@ -164,7 +164,7 @@ impl Walk<'_> {
 
     fn check_limits(&mut self, headers: &Headers) -> Result<(), Stop> {
         let options = self.sink.options();
-        if !options.alert_exceeds_max || !options.heuristic_alerts {
+        if !options.alert_exceeds_max {
             return Ok(());
         }
         let counts = headers.counts;

@@ -12,9 +12,6 @@ use hf_core::{Sink, Stop};
 /// The scan ends here.
 pub(super) fn look(object: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
     let options = sink.options();
-    if !options.heuristic_alerts {
-        return Ok(());
-    }
     let (cc_only, ssn_format) = (options.structured_cc_only, options.structured_ssn_format);
     let (cc_min, ssn_min) =
         (options.structured_cc_count.max(1), options.structured_ssn_count.max(1));

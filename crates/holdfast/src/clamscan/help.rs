@@ -17,7 +17,7 @@ pub(crate) fn text(options: &[Opt]) -> String {
             Takes::Bool(true) => "[=yes(*)/no]",
             Takes::Bool(false) => "",
             Takes::Number(_) | Takes::Size(_) => "=#n",
-            Takes::Text | Takes::Texts => "=VALUE",
+            Takes::Text | Takes::Texts | Takes::OneOf(_) => "=VALUE",
         };
         let long = format!("--{}{value}", opt.name);
         let short = opt.short.map(|c| format!("-{c}")).unwrap_or_default();

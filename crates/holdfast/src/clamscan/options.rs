@@ -15,6 +15,8 @@ pub(crate) enum Takes {
     Text,
     /// Text, any number of times.
     Texts,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
 }
 
 /// What becomes of an option.
@@ -56,13 +58,20 @@ const fn old_with(name: &'static str) -> Opt {
     Opt { name, short: None, takes: Takes::Text, fate: Fate::Deprecated, doc: "" }
 }
 
-use Takes::{Bool, Number, Size, Text, Texts};
+use Takes::{Bool, Number, OneOf, Size, Text, Texts};
 
 const MIB: u64 = 1 << 20;
 const OFF: Takes = Bool(false);
 const ON: Takes = Bool(true);
 const NO_TEMP: &str = "Holdfast unpacks in the worker's memory and writes no temporary files";
 const NO_BYTECODE: &str = "bytecode signatures are counted but not run";
+const MODES: &[&str] = &["Auto", "ForceJIT", "ForceInterpreter", "Test"];
+const STATISTICS: &[&str] = &["none", "bytecode", "pcre"];
+const CARD_MODES: &[&str] = &["0", "1"];
+const NO_LINKS: &str = "URL lists are read but links are not compared yet";
+const NO_PARTITIONS: &str = "disk images are not divided into partitions yet";
+const NO_HWP3: &str = "HWP3 documents are not opened yet";
+const PCRE: &str = "expressions run in linear time, or with a limit of Holdfast's own";
 const NO_CERTS: &str = "Authenticode is not evaluated yet";
 
 /// Every option.
@@ -84,8 +93,8 @@ pub(crate) static OPTIONS: &[Opt] = &[
     told("gen-json", OFF, "use `holdfast scan --json`", "Accepted for scripts"),
     row("database", 'd', Texts, "Load signatures from FILE or all supported files from DIR"),
     row("official-db-only", ' ', OFF, "Only load official signatures"),
-    row("fail-if-cvd-older-than", ' ', Text, "Fail when the newest signed database is older"),
-    told("cvdcertsdir", Text, "set CVD_CERTS_DIR instead", "Directory of signers' certificates"),
+    row("fail-if-cvd-older-than", ' ', Number(0), "Fail when there is no younger signed database"),
+    row("cvdcertsdir", ' ', Text, "Directory of signers' certificates"),
     row("log", 'l', Text, "Save scan report to FILE"),
     row("recursive", 'r', OFF, "Scan subdirectories recursively"),
     row("allmatch", 'z', OFF, "Continue scanning within file after finding a match"),
@@ -104,8 +113,8 @@ pub(crate) static OPTIONS: &[Opt] = &[
     told("bytecode", ON, NO_BYTECODE, "Accepted for scripts"),
     told("bytecode-unsigned", OFF, NO_BYTECODE, "Accepted for scripts"),
     told("bytecode-timeout", Number(10_000), NO_BYTECODE, "Accepted for scripts"),
-    told("bytecode-mode", Text, NO_BYTECODE, "Accepted for scripts"),
-    told("statistics", Texts, "no such statistics are kept", "Accepted for scripts"),
+    told("bytecode-mode", OneOf(MODES), NO_BYTECODE, "Accepted for scripts"),
+    told("statistics", OneOf(STATISTICS), "no such statistics are kept", "Accepted for scripts"),
     row("yara-rules", ' ', Text, "yes, no or only"),
     row("detect-pua", ' ', OFF, "Detect Possibly Unwanted Applications"),
     row("exclude-pua", ' ', Texts, "Skip PUA signatures of category CAT"),
@@ -114,15 +123,10 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("structured-ssn-format", ' ', Number(0), "0 = normal, 1 = stripped, 2 = both"),
     row("structured-ssn-count", ' ', Number(3), "Least number of SSNs for a finding"),
     row("structured-cc-count", ' ', Number(3), "Least number of card numbers for a finding"),
-    row("structured-cc-mode", ' ', Number(0), "0 = all cards, 1 = credit cards only"),
+    row("structured-cc-mode", ' ', OneOf(CARD_MODES), "0 = all cards, 1 = credit cards only"),
     row("scan-mail", ' ', ON, "Scan mail files"),
     row("phishing-sigs", ' ', ON, "Enable signature-based phishing detection"),
-    told(
-        "phishing-scan-urls",
-        ON,
-        "URL lists are read but links are not compared yet",
-        "Enable URL-based phishing detection",
-    ),
+    told("phishing-scan-urls", ON, NO_LINKS, "Enable URL-based phishing detection"),
     row("heuristic-alerts", ' ', ON, "Heuristic alerts"),
     row("heuristic-scan-precedence", ' ', OFF, "Stop as soon as a heuristic match is found"),
     row("normalize", ' ', ON, "Normalize HTML, script and text files"),
@@ -133,7 +137,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("scan-swf", ' ', ON, "Scan SWF files"),
     row("scan-html", ' ', ON, "Scan HTML files"),
     row("scan-xmldocs", ' ', ON, "Scan XML-based document files"),
-    row("scan-hwp3", ' ', ON, "Scan HWP3 files"),
+    told("scan-hwp3", ON, NO_HWP3, "Scan HWP3 files"),
     row("scan-onenote", ' ', ON, "Scan OneNote files"),
     row("scan-archive", ' ', ON, "Scan archive files"),
     row("scan-image", ' ', ON, "Scan image files"),
@@ -145,9 +149,9 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("alert-encrypted-doc", ' ', OFF, "Alert on encrypted documents"),
     row("alert-macros", ' ', OFF, "Alert on OLE2 files containing VBA macros"),
     row("alert-exceeds-max", ' ', OFF, "Alert on files that exceed a limit"),
-    row("alert-phishing-ssl", ' ', OFF, "Alert on SSL mismatches in URLs"),
-    row("alert-phishing-cloak", ' ', OFF, "Alert on cloaked URLs"),
-    row("alert-partition-intersection", ' ', OFF, "Alert on partition intersections"),
+    told("alert-phishing-ssl", OFF, NO_LINKS, "Alert on SSL mismatches in URLs"),
+    told("alert-phishing-cloak", OFF, NO_LINKS, "Alert on cloaked URLs"),
+    told("alert-partition-intersection", OFF, NO_PARTITIONS, "Alert on partition intersections"),
     row("nocerts", ' ', OFF, "Do not verify Authenticode"),
     told("dumpcerts", OFF, NO_CERTS, "Dump Authenticode certificates"),
     row("max-scantime", ' ', Number(0), "Longest scan of one file in milliseconds"),
@@ -159,12 +163,17 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("max-htmlnormalize", ' ', Size(40 * MIB), "Largest HTML file that is normalized"),
     row("max-htmlnotags", ' ', Size(8 * MIB), "Largest HTML file copied without tags"),
     row("max-scriptnormalize", ' ', Size(20 * MIB), "Largest script that is normalized"),
-    row("max-ziptypercg", ' ', Size(MIB), "Largest zip searched for other types"),
-    row("max-partitions", ' ', Number(50), "Most partitions of a disk image"),
+    told(
+        "max-ziptypercg",
+        Size(MIB),
+        "types of zips come from their members",
+        "Accepted for scripts",
+    ),
+    told("max-partitions", Number(50), NO_PARTITIONS, "Most partitions of a disk image"),
     row("max-iconspe", ' ', Number(100), "Most icons of a PE file"),
-    row("max-rechwp3", ' ', Number(16), "Deepest recursion in HWP3"),
-    row("pcre-match-limit", ' ', Number(100_000), "Most steps of a regular expression"),
-    row("pcre-recmatch-limit", ' ', Number(2_000), "Deepest recursion of a regular expression"),
+    told("max-rechwp3", Number(16), NO_HWP3, "Deepest recursion in HWP3"),
+    told("pcre-match-limit", Number(100_000), PCRE, "Most steps of a regular expression"),
+    told("pcre-recmatch-limit", Number(2_000), PCRE, "Deepest recursion of one"),
     row("pcre-max-filesize", ' ', Size(100 * MIB), "Largest file for regular expressions"),
     row("disable-cache", ' ', OFF, "There is no cache of clean files"),
     told(
@@ -173,7 +182,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
         "clamscan's cache of clean files is not needed here",
         "Accepted for scripts",
     ),
-    row("gen-mdb", ' ', OFF, "Print section hash signatures of PE files"),
+    told("gen-mdb", OFF, "use `holdfast inspect`", "Accepted for scripts"),
     row("log-hash", ' ', OFF, "Print each file's SHA-256"),
     row("log-file-type", ' ', OFF, "Print each file's type"),
     told("hash-hint", Text, "every digest is computed from the file", "Accepted for scripts"),
@@ -183,20 +192,17 @@ pub(crate) static OPTIONS: &[Opt] = &[
     told("json-store-html-uris", ON, "use `holdfast scan --json`", "Accepted for scripts"),
     told("json-store-pdf-uris", ON, "use `holdfast scan --json`", "Accepted for scripts"),
     told("json-store-extra-hashes", OFF, "use `holdfast scan --json`", "Accepted for scripts"),
-    told("memory", OFF, "it exists only on Windows", ""),
-    told("kill", OFF, "it exists only on Windows", ""),
-    told("unload", OFF, "it exists only on Windows", ""),
     told("dev-ac-only", OFF, "it tunes ClamAV's matcher", ""),
     told("dev-ac-depth", Number(0), "it tunes ClamAV's matcher", ""),
     told("dev-performance", OFF, "use `cargo xtask bench`", ""),
     row("algorithmic-detection", ' ', ON, ""),
     row("block-max", ' ', OFF, ""),
-    row("phishing-ssl", ' ', OFF, ""),
-    row("phishing-cloak", ' ', OFF, ""),
-    row("partition-intersection", ' ', OFF, ""),
+    told("phishing-ssl", OFF, NO_LINKS, ""),
+    told("phishing-cloak", OFF, NO_LINKS, ""),
+    told("partition-intersection", OFF, NO_PARTITIONS, ""),
     row("block-macros", ' ', OFF, ""),
     row("block-encrypted", ' ', OFF, ""),
-    old("bytecode-trust-all"),
+    Opt { short: Some('t'), ..old("bytecode-trust-all") },
     old("force"),
     old("disable-summary"),
     old("disable-archive"),
@@ -236,7 +242,6 @@ pub(crate) static ALIASES: &[(&str, &str)] = &[
     ("partition-intersection", "alert-partition-intersection"),
     ("block-macros", "alert-macros"),
     ("block-encrypted", "alert-encrypted"),
-    ("detect-broken", "alert-broken"),
 ];
 
 #[cfg(test)]

@@ -62,17 +62,29 @@ impl Parsed {
             (Takes::Bool(_), None) => true,
             (Takes::Bool(_), Some(value)) => truth(value).is_some(),
             (Takes::Number(_), Some(value)) => {
-                !value.is_empty() && value.iter().all(u8::is_ascii_digit) && size(value).is_some()
+                !value.is_empty() && value.iter().all(u8::is_ascii_digit)
             }
             (Takes::Size(_), Some(value)) => size(value).is_some(),
+            (Takes::OneOf(words), Some(value)) => {
+                words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(value))
+            }
             (_, value) => value.is_some(),
         };
         if !valid {
             return Err(bad());
         }
+        let huge = |value: &Vec<u8>| size(value).is_some_and(|size| size > SIZE_MAX);
+        if matches!(opt.takes, Takes::Size(_)) && value.as_ref().is_some_and(huge) {
+            let name = opt.name;
+            self.warnings.push(format!(
+                "WARNING: Numerical value for option {name} too high, resetting to {SIZE_MAX}"
+            ));
+        }
         match opt.fate {
             Fate::Deprecated => {
-                self.warnings.push(format!("WARNING: Ignoring deprecated option --{}", opt.name));
+                let short = opt.short.map(|c| format!(" (-{c})")).unwrap_or_default();
+                let name = opt.name;
+                self.warnings.push(format!("WARNING: Ignoring deprecated option --{name}{short}"));
             }
             Fate::NotHonoured(why) if value.as_deref().and_then(truth) != Some(false) => {
                 self.warnings
@@ -140,8 +152,12 @@ fn short_options(
             parsed.put(opt, None)?;
             continue;
         }
-        let value =
-            if rest.is_empty() { args.next().ok_or_else(|| missing(opt))? } else { rest.to_vec() };
+        let lone = || {
+            let mut refused = missing(opt);
+            refused.0[0] = format!("clamscan: option requires an argument -- {letter}");
+            refused
+        };
+        let value = if rest.is_empty() { args.next().ok_or_else(lone)? } else { rest.to_vec() };
         return parsed.put(opt, Some(value));
     }
     Ok(())
@@ -193,7 +209,7 @@ fn truth(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// Returns a number with an optional `K`, `M` or `G` in bytes.
+/// Returns a number with an optional `K`, `M` or `G` in bytes; the highest one for more than that.
 fn size(value: &[u8]) -> Option<u64> {
     let (digits, factor) = match value.split_last()? {
         (b'k' | b'K', digits) => (digits, 1u64 << 10),
@@ -204,8 +220,12 @@ fn size(value: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?.checked_mul(factor)
+    let number = std::str::from_utf8(digits).ok()?.parse::<u64>().unwrap_or(u64::MAX);
+    Some(number.saturating_mul(factor))
 }
+
+/// The highest size that ClamAV takes.
+const SIZE_MAX: u64 = u64::MAX >> 1;
 
 #[cfg(test)]
 mod tests {

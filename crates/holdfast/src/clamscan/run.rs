@@ -40,36 +40,45 @@ pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCod
             return ExitCode::from(FAILED);
         }
     };
+    if parsed.on("version") {
+        let folder = parsed.text("database").map(Path::new);
+        let version = format!("ClamAV {CLAMAV_VERSION}{}", content::version_suffix(folder));
+        Output::plain().line(version.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    if parsed.on("help") {
+        Output::plain().line(help::text(OPTIONS).as_bytes());
+        return ExitCode::SUCCESS;
+    }
     let mut out = match Output::open(&parsed) {
         Ok(out) => out,
         Err(line) => {
-            eprintln!("{line}");
+            Output::plain().line(line.as_bytes());
+            eprintln!("ERROR: Problem with internal logger.");
             return ExitCode::from(FAILED);
         }
     };
     for warning in &parsed.warnings {
         out.warn(warning);
     }
-    if parsed.on("help") {
-        out.line(help::text(OPTIONS).as_bytes());
-        return ExitCode::SUCCESS;
-    }
-    match scan(&parsed, &mut out) {
+    let mut signatures = 0;
+    match scan(&parsed, &mut out, &mut signatures) {
         Ok(code) => code,
         Err(Fatal { lines, code, summary }) => {
             for line in lines {
-                out.warn(&line);
+                out.error(&line);
             }
             if summary && !parsed.on("no-summary") {
-                let mut summary = Summary::start(0);
+                let mut summary = Summary::start(signatures);
                 summary.ended = SystemTime::now();
-                out.summary(&summary.render(CLAMAV_VERSION, "removed"));
+                out.raw_and_log(summary.render(CLAMAV_VERSION, "removed").as_bytes());
             }
             ExitCode::from(code)
         }
     }
 }
 
+/// The run ends here.
 struct Fatal {
     lines: Vec<String>,
     code: u8,
@@ -80,30 +89,29 @@ fn fatal(line: impl Into<String>) -> Fatal {
     Fatal { lines: vec![line.into()], code: FAILED, summary: true }
 }
 
-fn scan(parsed: &Parsed, out: &mut Output) -> Result<ExitCode, Fatal> {
+/// Scans; `signatures` is told as soon as it is known.
+fn scan(parsed: &Parsed, out: &mut Output, signatures: &mut u64) -> Result<ExitCode, Fatal> {
+    let action = action(parsed, out)?;
+    check_words(parsed)?;
     let content = content::open(&wanted(parsed)).map_err(|error| Fatal {
         lines: error.lines_like_clamav(),
         code: FAILED,
         summary: true,
     })?;
-    if parsed.on("version") {
-        out.line(format!("ClamAV {CLAMAV_VERSION}{}", content.version_suffix()).as_bytes());
-        return Ok(ExitCode::SUCCESS);
-    }
     for warning in &content.warnings {
         out.warn(&format!("WARNING: {warning}"));
     }
-    if let Some(days) = parsed.text("fail-if-cvd-older-than").and_then(|d| d.to_str()) {
-        let days: i64 = days.parse().map_err(|_| {
-            fatal("ERROR: Incorrect argument format for option --fail-if-cvd-older-than")
-        })?;
-        if days >= 0 && content.newest_signed_days(now()).is_some_and(|age| age > days) {
-            return Err(fatal(format!("ERROR: Virus database is older than {days} days!")));
-        }
+    let days = i64::try_from(parsed.number("fail-if-cvd-older-than")).unwrap_or(i64::MAX);
+    if days > 0 && content.newest_signed_days(now()).is_none_or(|age| age > days) {
+        return Err(fatal(format!("ERROR: Virus database is older than {days} days!")));
+    }
+    *signatures = content.signatures;
+    if parsed.on("detect-structured") && parsed.number("structured-ssn-format") > 2 {
+        return Err(fatal("ERROR: Invalid argument for --structured-ssn-format"));
     }
     let options = scan_options(parsed);
     let named = named(parsed, out)?;
-    let walk = walk_options(parsed).map_err(fatal)?;
+    let walk = walk_options(parsed, out);
     let config = session::worker_config(&content, &limits(parsed, out), &options)
         .map_err(|error| fatal(format!("ERROR: {error}")))?;
     let workers = session::workers(config, session::threads())
@@ -112,7 +120,8 @@ fn scan(parsed: &Parsed, out: &mut Output) -> Result<ExitCode, Fatal> {
         parsed,
         out,
         summary: Summary::start(content.signatures),
-        action: action(parsed)?,
+        action,
+        unreachable: false,
         tell: if options.all_match { Tell::All } else { Tell::One },
     };
     drive(named, &walk, workers, &mut |event| {
@@ -121,6 +130,20 @@ fn scan(parsed: &Parsed, out: &mut Output) -> Result<ExitCode, Fatal> {
     });
     run.summary.ended = SystemTime::now();
     Ok(run.finish())
+}
+
+/// Refuses what ClamAV refuses after it has read the command line.
+fn check_words(parsed: &Parsed) -> Result<(), Fatal> {
+    for name in ["follow-dir-symlinks", "follow-file-symlinks"] {
+        if parsed.number(name) > 2 {
+            return Err(fatal(format!("ERROR: --{name}: Invalid argument")));
+        }
+    }
+    if !parsed.texts("exclude-pua").is_empty() && !parsed.texts("include-pua").is_empty() {
+        let line = "ERROR: --exclude-pua and --include-pua cannot be used at the same time";
+        return Err(fatal(line));
+    }
+    Ok(())
 }
 
 fn now() -> i64 {
@@ -133,6 +156,8 @@ struct Run<'a> {
     out: &'a mut Output,
     summary: Summary,
     action: Option<Action>,
+    /// A named path could not be reached; this is not counted as an error, but not success.
+    unreachable: bool,
     tell: Tell,
 }
 
@@ -148,7 +173,7 @@ impl Run<'_> {
     }
 
     fn quiet_about_clean(&self) -> bool {
-        self.parsed.on("infected") || self.parsed.on("quiet")
+        self.parsed.on("infected")
     }
 
     fn note(&mut self, path: &Path, note: &Note) {
@@ -167,16 +192,18 @@ impl Run<'_> {
                 self.failed();
                 "Can't open directory."
             }
-            Note::Missing => {
-                self.failed();
-                eprintln!("{}: No such file or directory", path.display());
+            Note::Missing(why) => {
+                self.unreachable = true;
+                eprintln!("{}: {why}", path.display());
                 self.out.warn(&format!("WARNING: {}: Can't access file", path.display()));
                 return;
             }
-            Note::NotRegular => {
+            Note::NotRegular { named: true } => {
+                self.unreachable = true;
                 self.out.warn(&format!("WARNING: {}: Not supported file type", path.display()));
                 return;
             }
+            Note::NotRegular { named: false } => return,
         };
         if !self.quiet_about_clean() {
             self.out.about(path, text);
@@ -202,10 +229,15 @@ impl Run<'_> {
         if !decision.findings.is_empty() {
             self.summary.infected = self.summary.infected.saturating_add(1);
             for hit in &decision.findings {
-                self.found(path, report, hit);
+                self.found(path, hit);
+            }
+            if let Some(hit) =
+                decision.findings.first().filter(|_| self.parsed.on("archive-verbose"))
+            {
+                self.found_inside(path, report, hit);
             }
             if self.parsed.on("bell") {
-                self.out.raw(b"\x07");
+                eprint!("\x07");
             }
             self.act(scanned);
         } else if let Some(error) = &report.error {
@@ -213,7 +245,7 @@ impl Run<'_> {
             self.out.about(path, &format!("{error} ERROR"));
         } else {
             if !self.quiet_about_clean() && !self.parsed.on("suppress-ok-results") {
-                self.out.about(path, "OK");
+                self.out.clean(path);
             }
             self.not_all(path, report);
         }
@@ -252,42 +284,45 @@ impl Run<'_> {
         }
     }
 
-    fn found(&mut self, path: &Path, report: &Report, hit: &Hit) {
+    fn found(&mut self, path: &Path, hit: &Hit) {
         let path = path.as_os_str().as_bytes();
         self.out.line(&[path, b": ", hit.name.as_bytes(), b" FOUND"].concat());
-        if self.parsed.on("archive-verbose") {
-            let (level, member) = crate::display::level_and_member(report, hit.object);
-            let level = format!("!({level})");
-            self.out.line(
-                &[path, level.as_bytes(), &member, b": ", hit.name.as_bytes(), b" FOUND"].concat(),
-            );
-        }
+    }
+
+    fn found_inside(&mut self, path: &Path, report: &Report, hit: &Hit) {
+        let path = path.as_os_str().as_bytes();
+        let (around, level, member) = crate::display::level_and_member(report, hit.object);
+        let level = format!("!({level})");
+        let place = [path, &around, level.as_bytes(), &member].concat();
+        self.out.line(&[&place, b": ".as_slice(), hit.name.as_bytes(), b" FOUND"].concat());
     }
 
     fn act(&mut self, scanned: &Scanned) {
         let Some(action) = &self.action else { return };
+        if scanned.path.as_os_str() == STDIN {
+            return;
+        }
         match act(action, scanned) {
             Ok(line) => self.out.line(line.as_bytes()),
             Err(line) => {
                 self.summary.not_acted = self.summary.not_acted.saturating_add(1);
-                self.failed();
-                self.out.warn(&format!("ERROR: {line}"));
+                self.out.error(&format!("ERROR: {line}"));
             }
         }
     }
 
     fn finish(self) -> ExitCode {
-        if !self.parsed.on("no-summary") && !self.parsed.on("quiet") {
+        if !self.parsed.on("no-summary") {
             let action = match &self.action {
                 Some(Action::Move(_)) => "moved",
                 Some(Action::Copy(_)) => "copied",
                 _ => "removed",
             };
-            self.out.summary(&self.summary.render(CLAMAV_VERSION, action));
+            self.out.raw_and_log(self.summary.render(CLAMAV_VERSION, action).as_bytes());
         }
         if self.summary.infected > 0 {
             ExitCode::from(INFECTED)
-        } else if self.summary.errors > 0 {
+        } else if self.summary.errors > 0 || self.unreachable {
             ExitCode::from(FAILED)
         } else {
             ExitCode::SUCCESS
@@ -321,6 +356,10 @@ fn wanted(parsed: &Parsed) -> Wanted {
 fn named(parsed: &Parsed, out: &mut Output) -> Result<Vec<Named>, Fatal> {
     let mut paths: Vec<PathBuf> = Vec::new();
     if let Some(list) = parsed.text("file-list") {
+        if !parsed.paths.is_empty() {
+            let line = "WARNING: Only scanning files from --file-list (files passed at cmdline are ignored)";
+            out.warn(line);
+        }
         let lines = if list == "-" {
             read_lines(io::stdin().lock())
         } else {
@@ -330,7 +369,7 @@ fn named(parsed: &Parsed, out: &mut Output) -> Result<Vec<Named>, Fatal> {
             Ok(lines) => paths.extend(lines),
             Err(_) => {
                 let list = list.display();
-                out.warn(&format!("ERROR: --file-list: Can't open file {list}"));
+                out.error(&format!("ERROR: --file-list: Can't open file {list}"));
                 return Err(Fatal { lines: Vec::new(), code: 54, summary: true });
             }
         }
@@ -346,7 +385,7 @@ fn named(parsed: &Parsed, out: &mut Output) -> Result<Vec<Named>, Fatal> {
             if path.as_os_str() == "-" && parsed.text("file-list").is_none() {
                 let file = session::standard_input()
                     .map_err(|error| fatal(format!("ERROR: Can't read standard input: {error}")))?;
-                Ok(Named::Open(PathBuf::from("stdin"), file))
+                Ok(Named::Open(PathBuf::from(STDIN), file))
             } else {
                 Ok(Named::Path(path))
             }
@@ -368,52 +407,66 @@ fn read_lines(mut from: impl io::BufRead) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn action(parsed: &Parsed) -> Result<Option<Action>, Fatal> {
-    let folder = |name: &str| {
-        parsed.text(name).map(|folder| {
-            std::fs::canonicalize(folder).map_err(|_| {
-                let folder = folder.display();
-                fatal(format!("ERROR: action_setup: Failed to get realpath of {folder}"))
-            })
-        })
+fn action(parsed: &Parsed, out: &mut Output) -> Result<Option<Action>, Fatal> {
+    let mut folder = |given: &std::ffi::OsStr| -> Result<PathBuf, Fatal> {
+        let ends = |lines| Fatal { lines, code: FAILED, summary: false };
+        let Ok(real) = std::fs::canonicalize(given) else {
+            let given = given.display();
+            out.line(format!("action_setup: Failed to get realpath of {given}").as_bytes());
+            return Err(ends(Vec::new()));
+        };
+        if !real.is_dir() {
+            let real = real.display();
+            let line = format!("ERROR: '{real}' doesn't exist or is not a directory");
+            return Err(ends(vec![line]));
+        }
+        Ok(real)
     };
-    Ok(if parsed.on("remove") {
-        Some(Action::Remove)
-    } else if let Some(folder) = folder("move") {
-        Some(Action::Move(folder?))
-    } else if let Some(folder) = folder("copy") {
-        Some(Action::Copy(folder?))
-    } else {
-        None
+    Ok(match (parsed.text("move"), parsed.text("copy")) {
+        (Some(given), _) => Some(Action::Move(folder(given)?)),
+        (None, Some(given)) => Some(Action::Copy(folder(given)?)),
+        (None, None) => parsed.on("remove").then_some(Action::Remove),
     })
 }
 
-fn walk_options(parsed: &Parsed) -> Result<WalkOptions, String> {
+fn walk_options(parsed: &Parsed, out: &mut Output) -> WalkOptions {
     let follow = |name: &str| match parsed.number(name) {
         0 => Follow::Never,
         1 => Follow::Named,
         _ => Follow::Always,
     };
-    let regexes = |name: &str| -> Result<Vec<Regex>, String> {
-        parsed
-            .texts(name)
-            .into_iter()
-            .map(|text| session::path_regex(&text.to_string_lossy()))
-            .collect()
+    // ClamAV takes what is no regular expression for one that matches nothing.
+    let mut regexes = |name: &str| -> Vec<Regex> {
+        let mut good = Vec::new();
+        for text in parsed.texts(name) {
+            let text = text.to_string_lossy();
+            let compiled = session::path_regex(&text).or_else(|why| {
+                let why = why.lines().last().unwrap_or_default().trim().to_owned();
+                out.warn(&format!("WARNING: --{name}={text} matches nothing: {why}"));
+                session::path_regex(NEVER)
+            });
+            good.extend(compiled);
+        }
+        good
     };
-    Ok(WalkOptions {
+    WalkOptions {
         recursive: parsed.on("recursive"),
-        max_depth: u32::try_from(parsed.number("max-dir-recursion")).unwrap_or(u32::MAX),
+        max_levels: u32::try_from(parsed.number("max-dir-recursion")).unwrap_or(u32::MAX),
         follow_dirs: follow("follow-dir-symlinks"),
         follow_files: follow("follow-file-symlinks"),
         cross_filesystems: parsed.on("cross-fs"),
         skip_pseudo: false,
-        exclude: regexes("exclude")?,
-        exclude_dir: regexes("exclude-dir")?,
-        include: regexes("include")?,
-        include_dir: regexes("include-dir")?,
-    })
+        exclude: regexes("exclude"),
+        exclude_dir: regexes("exclude-dir"),
+        include: regexes("include"),
+        include_dir: regexes("include-dir"),
+    }
 }
+
+/// An expression that matches nothing.
+const NEVER: &str = "[^\\x00-\\xff]";
+/// The name of what comes from standard input.
+const STDIN: &str = "stdin";
 
 /// A limit of 0 means unlimited, except where ClamAV says otherwise.
 fn limits(parsed: &Parsed, out: &mut Output) -> Limits {
@@ -437,7 +490,8 @@ fn limits(parsed: &Parsed, out: &mut Output) -> Limits {
     Limits {
         max_scan_bytes: bytes("max-scansize"),
         max_object_bytes: bytes("max-filesize"),
-        max_depth,
+        // ClamAV counts the file itself.
+        max_depth: max_depth.saturating_sub(1),
         max_objects: count("max-files"),
         deadline_ms: match parsed.number("max-scantime") {
             0 => defaults.deadline_ms,
@@ -510,9 +564,12 @@ fn scan_options(parsed: &Parsed) -> ScanOptions {
 }
 
 /// Where lines go: standard output, standard error and a log file.
+///
+/// With `--quiet` standard output is for nobody; the log still gets everything.
 struct Output {
     log: Option<File>,
     to_stdout: bool,
+    quiet: bool,
 }
 
 impl Output {
@@ -522,28 +579,44 @@ impl Output {
             Some(path) => {
                 let opened = File::options().append(true).create(true).open(path);
                 let mut file = opened.map_err(|error| {
-                    format!("ERROR: Can't open {} in append mode: {error}", path.display())
+                    let why = error.to_string();
+                    let why = why.split(" (os error").next().unwrap_or_default();
+                    format!("ERROR: Failed to open log file {}: {why}", path.display())
                 })?;
                 let rule = "-".repeat(79);
                 let _ = write!(file, "\n{rule}\n\n");
                 Some(file)
             }
         };
-        Ok(Self { log, to_stdout: parsed.on("stdout") })
+        Ok(Self { log, to_stdout: parsed.on("stdout"), quiet: parsed.on("quiet") })
+    }
+
+    /// Standard output without a log.
+    fn plain() -> Self {
+        Self { log: None, to_stdout: false, quiet: false }
     }
 
     fn raw(&mut self, bytes: &[u8]) {
-        // A reader that went away ends the program's purpose, not the scan of what follows.
-        let _ = io::stdout().lock().write_all(bytes);
+        if !self.quiet {
+            // A reader that went away ends the program's purpose, not the scan of what follows.
+            let _ = io::stdout().lock().write_all(bytes);
+        }
+    }
+
+    fn raw_and_log(&mut self, bytes: &[u8]) {
+        self.raw(bytes);
+        if let Some(log) = &mut self.log {
+            let _ = log.write_all(bytes);
+        }
     }
 
     fn line(&mut self, line: &[u8]) {
-        let mut text = line.to_vec();
-        text.push(b'\n');
-        self.raw(&text);
-        if let Some(log) = &mut self.log {
-            let _ = log.write_all(&text);
-        }
+        self.raw_and_log(&[line, b"\n"].concat());
+    }
+
+    /// Clean files are not in the log.
+    fn clean(&mut self, path: &Path) {
+        self.raw(&[path.as_os_str().as_bytes(), b": OK\n"].concat());
     }
 
     fn about(&mut self, path: &Path, text: &str) {
@@ -551,20 +624,24 @@ impl Output {
     }
 
     fn warn(&mut self, line: &str) {
+        if self.quiet {
+            if let Some(log) = &mut self.log {
+                let _ = writeln!(log, "{line}");
+            }
+        } else {
+            self.error(line);
+        }
+    }
+
+    /// Errors are told even with `--quiet`.
+    fn error(&mut self, line: &str) {
         if self.to_stdout {
-            self.raw(format!("{line}\n").as_bytes());
+            let _ = writeln!(io::stdout().lock(), "{line}");
         } else {
             eprintln!("{line}");
         }
         if let Some(log) = &mut self.log {
             let _ = writeln!(log, "{line}");
-        }
-    }
-
-    fn summary(&mut self, text: &str) {
-        self.raw(text.as_bytes());
-        if let Some(log) = &mut self.log {
-            let _ = log.write_all(text.as_bytes());
         }
     }
 }

@@ -250,9 +250,9 @@ fn told(note: &Note) -> (String, bool, bool) {
         Note::ExcludedProc => ("not a file system of files", false, false),
         Note::OtherFilesystem => ("on another file system", false, false),
         Note::Empty => ("empty", false, false),
-        Note::NotRegular => ("not a regular file", false, false),
+        Note::NotRegular { .. } => ("not a regular file", false, false),
         Note::TooDeep => ("deeper than --max-dir-depth", true, true),
-        Note::Missing => ("no such file or directory", true, true),
+        Note::Missing(why) => return (why.to_lowercase(), true, true),
         Note::AccessDenied => ("access denied", true, true),
         Note::CannotOpenDirectory(why) => {
             return (format!("cannot open folder: {why}"), true, true);
@@ -344,9 +344,10 @@ fn walk_options(matches: &ArgMatches) -> anyhow::Result<WalkOptions> {
     };
     Ok(WalkOptions {
         recursive: true,
-        max_depth: matches
+        max_levels: matches
             .get_one::<u64>("max-dir-depth")
-            .map_or(255, |depth| u32::try_from(*depth).unwrap_or(u32::MAX)),
+            .map_or(255, |depth| u32::try_from(*depth).unwrap_or(u32::MAX))
+            .saturating_add(1),
         follow_dirs: follow,
         follow_files: follow,
         cross_filesystems: !matches.get_flag("one-file-system"),
