@@ -88,4 +88,17 @@ pub trait Facts {
     fn image_hash(&self) -> Option<[u8; 8]>;
     /// Returns the types of the objects around this one, outermost first, normalised copies left out.
     fn ancestors(&self) -> &[FileType];
+    /// Returns how many levels are around this object; `clamscan` counts some normalised copies here.
+    fn levels(&self) -> usize {
+        self.ancestors().len()
+    }
+    /// Returns the size that the object is said to have, where that is not the number of its bytes.
+    fn told_size(&self) -> Option<u64> {
+        None
+    }
+    /// False when offsets from the end hold nowhere: to `clamscan`, in an executable whose headers it cannot
+    /// read and in texts that it normalises piece by piece.
+    fn end_known(&self) -> bool {
+        true
+    }
 }

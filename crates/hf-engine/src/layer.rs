@@ -9,6 +9,28 @@ use sha2::Sha256;
 
 use crate::quirks;
 
+/// What a layer is to `clamscan` when it is the normalised copy of a text. It gives the copy to signatures piece by
+/// piece, and as a whole only when a signature for texts counts from the end; the end of the pieces then follows with
+/// nothing in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TextCopy {
+    /// Not such a copy.
+    None,
+    /// As a whole.
+    Whole,
+    /// Pieces: the size is that of the text, the end is not known.
+    Pieces,
+    /// The end of the pieces: the size is that of the text.
+    End,
+}
+
+impl TextCopy {
+    /// True when its size and its end are not known.
+    pub(crate) fn is_in_pieces(self) -> bool {
+        matches!(self, Self::Pieces | Self::End)
+    }
+}
+
 /// An object being scanned; the chain of parents lives on the stack.
 #[derive(Debug)]
 pub(crate) struct Layer<'p> {
@@ -22,6 +44,8 @@ pub(crate) struct Layer<'p> {
     pub(crate) trusted: Cell<bool>,
     /// The other type as which the whole layer was opened too.
     pub(crate) retyped: Cell<Option<FileType>>,
+    /// How its text was given to the signatures.
+    pub(crate) text: TextCopy,
     ancestors: Vec<FileType>,
     max_icons: u32,
     clamav_quirks: bool,
@@ -46,6 +70,7 @@ impl<'p> Layer<'p> {
             embedded: false,
             trusted: Cell::new(false),
             retyped: Cell::new(None),
+            text: TextCopy::None,
             ancestors: Vec::new(),
             max_icons: limits.max_icons,
             clamav_quirks,
@@ -110,6 +135,11 @@ impl<'p> Layer<'p> {
     fn is_executable(&self) -> bool {
         matches!(self.file_type, FileType::Msexe | FileType::Elf | FileType::Macho)
     }
+
+    /// True for what `clamscan` reads the headers of an executable of.
+    fn should_have_headers(&self) -> bool {
+        self.is_executable() || self.file_type == FileType::MachoUnibin
+    }
 }
 
 impl Facts for Layer<'_> {
@@ -148,5 +178,21 @@ impl Facts for Layer<'_> {
 
     fn ancestors(&self) -> &[FileType] {
         &self.ancestors
+    }
+
+    fn levels(&self) -> usize {
+        // A normalised text is matched in the place of the text, a normalised page one level below the page.
+        let page = self.normalised && self.file_type == FileType::Html;
+        self.ancestors.len().saturating_add(usize::from(page))
+    }
+
+    fn told_size(&self) -> Option<u64> {
+        self.text.is_in_pieces().then_some(self.parent?.size())
+    }
+
+    fn end_known(&self) -> bool {
+        !self.clamav_quirks
+            || !self.should_have_headers() && !self.text.is_in_pieces()
+            || self.exe().is_some()
     }
 }

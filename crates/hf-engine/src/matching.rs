@@ -47,7 +47,9 @@ impl Scan<'_> {
             other => other.target(),
         };
         self.match_patterns(layer, Plan { hashes: true, generic: true, target })?;
-        self.match_hashes(layer)?;
+        if !layer.text.is_in_pieces() {
+            self.match_hashes(layer)?;
+        }
         self.match_rules(layer)
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hf_core::{
     Child, ChildRole, FileType, Halt, Limits, ObjectNode, Reason, Report, ScanOptions, Stop,
-    Unscanned,
+    Target, Unscanned,
 };
 use hf_formats::Stage;
 use hf_match::Scratch;
@@ -17,7 +17,7 @@ use hf_yara::RuleScanner;
 
 use crate::alert::Found;
 use crate::engine::Parts;
-use crate::layer::Layer;
+use crate::layer::{Layer, TextCopy};
 use crate::prune;
 use crate::quirks;
 use crate::sink::LayerSink;
@@ -214,6 +214,7 @@ impl<'e> Scan<'e> {
                 kind
             }
         };
+        layer.text = self.text_copy(&layer, child);
         if self.seen_before(&layer) {
             return Ok(());
         }
@@ -243,7 +244,26 @@ impl<'e> Scan<'e> {
     /// Scans a layer that is another form of its parent's content.
     fn normalised(&mut self, layer: &Layer<'_>) -> Result<(), Stop> {
         self.count(layer);
-        self.match_normalised(layer)
+        self.match_normalised(layer)?;
+        let (Some(parent), TextCopy::Whole) = (layer.parent, layer.text) else { return Ok(()) };
+        let mut end = Layer::below(parent, b"", true);
+        end.file_type = layer.file_type;
+        end.node = layer.node;
+        end.text = TextCopy::End;
+        self.match_normalised(&end)
+    }
+
+    /// Returns how the normalised copy of a text meets signatures; a page's scripts are another thing.
+    fn text_copy(&self, layer: &Layer<'_>, child: &Child<'_>) -> TextCopy {
+        let plain = layer.parent.is_some_and(|parent| parent.file_type.target().is_none());
+        let of_text = child.role == ChildRole::NormalisedText && child.name.is_empty() && plain;
+        if !of_text || !self.options().clamav_quirks {
+            TextCopy::None
+        } else if self.engine.matcher.counts_from_end(Target::ASCII) {
+            TextCopy::Whole
+        } else {
+            TextCopy::Pieces
+        }
     }
 
     /// Scans a layer.

@@ -2,7 +2,9 @@
 //!
 //! Read off clamscan 1.4.6: the field must start behind the first byte of the object and end in it;
 //! text may have white space in front, and without `e` only its leading digits count, none being
-//! zero; little-endian hexadecimal text is read byte by byte from its end.
+//! zero; little-endian hexadecimal text is pairs of digits up to the first that is none, read from the
+//! last to the first, behind a `0` when the field is odd (with `e` an odd field does not compare, and what
+//! stands behind the pairs does not matter).
 
 use hf_core::signature::{ByteCompare, ByteEncoding, CompareOp};
 
@@ -60,6 +62,9 @@ enum Radix {
 
 fn text(field: &[u8], radix: Radix, little_endian: bool, exact: bool) -> Option<i128> {
     let trimmed = field.trim_ascii_start();
+    if little_endian {
+        return little(field, trimmed, exact);
+    }
     let (negative, unsigned) = match trimmed {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -78,7 +83,7 @@ fn text(field: &[u8], radix: Radix, little_endian: bool, exact: bool) -> Option<
     if exact && (len != unsigned.len() || len == 0 || trimmed.len() != field.len()) {
         return None;
     }
-    let value = if little_endian { little(digits)? } else { number(digits, radix) };
+    let value = number(digits, radix);
     Some(if negative { -value } else { value })
 }
 
@@ -93,12 +98,19 @@ fn number(digits: &[u8], radix: Radix) -> i128 {
 }
 
 /// Reads pairs of hexadecimal digits, the least significant first.
-fn little(digits: &[u8]) -> Option<i128> {
-    if !digits.len().is_multiple_of(2) {
+fn little(field: &[u8], trimmed: &[u8], exact: bool) -> Option<i128> {
+    let digits = match trimmed {
+        [b'0', b'x' | b'X', rest @ ..] => rest,
+        _ => trimmed,
+    };
+    let odd = !digits.len().is_multiple_of(2);
+    if exact && (odd || digits.len() != field.len()) {
         return None;
     }
-    let reversed: Vec<u8> = digits.chunks(2).rev().flatten().copied().collect();
-    Some(number(&reversed, Radix::Hex))
+    let padded = [if odd { b"0".as_slice() } else { b"" }, digits].concat();
+    let pairs = padded.chunks(2).take_while(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+    let pairs: Vec<&[u8]> = pairs.collect();
+    Some(number(&pairs.into_iter().rev().collect::<Vec<_>>().concat(), Radix::Hex))
 }
 
 #[cfg(test)]
@@ -134,6 +146,16 @@ mod tests {
             (HexText, true, false, 3, Equal, 0x12a, b"12abx", false),
             (HexText, true, false, 6, Equal, 0xab12, b"  12abx", true),
             (HexText, true, false, 4, Equal, 0xa1, b"a1zzx", true),
+            (HexText, true, false, 4, Equal, 0x12, b"123zx", true),
+            (HexText, true, false, 3, Equal, 0x1200, b"012zx", true),
+            (HexText, true, false, 5, Equal, 1, b"12zzz", true),
+            (HexText, true, false, 2, Equal, 0, b"1zx", true),
+            (HexText, true, false, 5, Equal, 0x2a01, b"0x12az", true),
+            (HexText, true, false, 4, Equal, 0, b"-12ax", true),
+            (HexText, true, true, 4, Equal, 0x12, b"12 1x", true),
+            (HexText, true, true, 3, Equal, 0x2a01, b"12ax", false),
+            (HexText, true, true, 6, Equal, 0xab12, b"0x12ab", false),
+            (HexText, true, true, 4, Equal, 0, b" 12ax", false),
             (HexText, false, false, 4, Less, 0, b"-12x", true),
             (AutoText, false, false, 6, Equal, 0x12ab, b"0x12abx", true),
             (AutoText, true, false, 6, Equal, 0xab12, b"0x12abx", true),

@@ -143,7 +143,7 @@ impl Evaluator<'_, '_> {
     /// Tests what a target description says of the object, icons left out.
     fn described(&self, tdb: &TargetDesc) -> bool {
         let facts = self.subject.facts;
-        let len = self.subject.bytes.len() as u64;
+        let len = facts.told_size().unwrap_or(self.subject.bytes.len() as u64);
         let within = |range: Option<(u32, u32)>, value: Option<u64>| {
             range.is_none_or(|(min, max)| {
                 value.is_some_and(|value| u64::from(min) <= value && value <= u64::from(max))
@@ -158,6 +158,7 @@ impl Evaluator<'_, '_> {
                 Some(parent) => *parent == kind,
                 None => kind == FileType::Any,
             })
+            && tdb.intermediates.len() <= facts.levels()
             && intermediates_fit(&tdb.intermediates, facts.ancestors())
     }
 
@@ -458,9 +459,6 @@ struct Members<'u> {
 
 /// Tests the types around an object, innermost last. [`FileType::Any`] stands for no level.
 fn intermediates_fit(wanted: &[FileType], ancestors: &[FileType]) -> bool {
-    if wanted.len() > ancestors.len() {
-        return false;
-    }
     let mut around = ancestors.iter().rev();
     wanted
         .iter()

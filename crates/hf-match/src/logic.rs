@@ -3,8 +3,8 @@
 //! Chains of one operator are one node; the stored form is a list of operations in postfix order, so
 //! that neither writing nor reading it recurses and a damaged pack cannot exhaust the stack.
 //! Semantics (read off clamscan 1.4.6): a block counts the matches of its members that hold, zero
-//! when it does not hold, then compares; a comparison of distinct members does not look into blocks
-//! that compare for themselves.
+//! when it does not hold, then compares; a comparison of distinct members counts those whose own
+//! comparison holds, also with no match, and does not look into blocks that compare for themselves.
 
 use hf_core::Stop;
 use hf_core::signature::{Compare, CompareOp, Expr};
@@ -169,7 +169,7 @@ impl Logic {
                 let own = cmp.map_or(1, |cmp| u64::from(cmp.count) + 1);
                 let found = count(*idx, own.max(cap))?;
                 let holds = cmp.map_or(found > 0, |cmp| compares(cmp.op, found, cmp.count));
-                let distinct = if found > 0 { bit(*idx) } else { 0 };
+                let distinct = bit(*idx);
                 Ok(if holds { Outcome { holds, total: found, distinct } } else { NOT })
             }
             Self::All(all) => {

@@ -599,6 +599,13 @@ impl Matcher {
         self.stores.iter().map(|store| store.pack.meta().signatures).sum()
     }
 
+    /// True when a pattern for this target has an offset that counts from the end.
+    #[must_use]
+    pub fn counts_from_end(&self, target: Target) -> bool {
+        let at = usize::from(target.0);
+        self.traits.iter().any(|traits| traits.from_end.get(at) == Some(&true))
+    }
+
     pub(crate) fn store(&self, pack: u32) -> Option<&Store> {
         self.stores.get(usize::try_from(pack).ok()?)
     }

@@ -269,8 +269,7 @@ fn eval(expr: &Expr, counts: &[u64]) -> (bool, u64, BTreeSet<u8>) {
             if !cmp.map_or(count > 0, |cmp| compare(cmp, count)) {
                 return not;
             }
-            let ids = if count > 0 { BTreeSet::from([*idx]) } else { BTreeSet::new() };
-            (true, count, ids)
+            (true, count, BTreeSet::from([*idx]))
         }
         Expr::And(left, right) => {
             let (left, right) = (eval(left, counts), eval(right, counts));

@@ -47,7 +47,9 @@ fn base(base: OffsetBase, len: usize, facts: &dyn Facts) -> Option<(u64, u64)> {
     match base {
         OffsetBase::Any | OffsetBase::Macro(_) | OffsetBase::VersionInfo => None,
         OffsetBase::Absolute(off) => Some((u64::from(off), 0)),
-        OffsetBase::End(back) => Some((len.checked_sub(u64::from(back))?, 0)),
+        OffsetBase::End(back) => {
+            facts.end_known().then_some((len.checked_sub(u64::from(back))?, 0))
+        }
         OffsetBase::Entry(add) => Some((facts.exe()?.entry_off?.checked_add_signed(add)?, 0)),
         OffsetBase::Section { idx, add } => {
             let (off, _) = section(facts.exe()?, usize::try_from(idx).ok()?)?;

@@ -14,6 +14,8 @@ use crate::stored::{Head, StoredLogical, StoredSub};
 pub(crate) struct Traits {
     /// Targets with a signature of several parts.
     pub(crate) multi_part: [bool; Target::COUNT as usize],
+    /// Targets with a pattern whose offset counts from the end.
+    pub(crate) from_end: [bool; Target::COUNT as usize],
     /// There are signatures that are matched before the object is opened.
     pub(crate) self_protect: bool,
     /// Icons are asked for.
@@ -36,9 +38,13 @@ impl Traits {
     pub(crate) fn note_sub(&mut self, target: u8, sub: &StoredSub) {
         match sub {
             StoredSub::ImageHash(_) => self.image_hash = true,
-            StoredSub::Body { forms, .. } if forms.iter().any(|form| form.part_count() > 1) => {
-                if let Some(multi_part) = self.multi_part.get_mut(usize::from(target)) {
-                    *multi_part = true;
+            StoredSub::Body { offset, forms } => {
+                let at = usize::from(target);
+                if let Some(multi_part) = self.multi_part.get_mut(at) {
+                    *multi_part |= forms.iter().any(|form| form.part_count() > 1);
+                }
+                if let Some(from_end) = self.from_end.get_mut(at) {
+                    *from_end |= matches!(offset.base, OffsetBase::End(_));
                 }
             }
             _ => {}

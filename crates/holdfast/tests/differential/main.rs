@@ -63,8 +63,9 @@ impl Round {
     fn compare(&self, mut databases: Databases, flags: &[&str]) -> Vec<Difference> {
         let content = self.folder.path().join("content");
         let mut found = scanners::settle(&content, &mut databases);
-        let run = |scanner| scanners::scan(scanner, &content, &self.corpus.root, flags);
-        let (theirs, ours) = (run(Scanner::Theirs), run(Scanner::Ours));
+        let root = &self.corpus.root;
+        let theirs = scanners::scan_alive(&content, &mut databases, root, flags);
+        let ours = scanners::scan(Scanner::Ours, &content, root, flags);
         found.extend(differences(&theirs, &ours, &databases, flags.is_empty()));
         found.retain(|difference| expected::reason(difference).is_none());
         let names: usize = theirs.found.values().map(std::collections::BTreeSet::len).sum();

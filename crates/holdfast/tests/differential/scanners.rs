@@ -107,9 +107,65 @@ pub(crate) fn settle(content: &Path, databases: &mut Databases) -> Vec<Differenc
     found
 }
 
+/// Takes out the lines that end `clamscan` with a signal (a negated boundary at the start of an object does) and
+/// returns what it says without them.
+pub(crate) fn scan_alive(
+    content: &Path,
+    databases: &mut Databases,
+    root: &Path,
+    flags: &[&str],
+) -> Said {
+    loop {
+        let said = scan(Scanner::Theirs, content, root, flags);
+        if said.code.is_some() {
+            return said;
+        }
+        let deadly = databases.files.iter_mut().find_map(|(file, lines)| {
+            let path = content.join(&*file);
+            let at = deadly(&path, lines, root)?;
+            let line = lines.remove(at);
+            if lines.is_empty() {
+                let _ = std::fs::remove_file(&path);
+            } else {
+                write(&path, lines);
+            }
+            Some(format!("{file}: {line}"))
+        });
+        match deadly {
+            Some(line) => println!("clamscan dies of {line}"),
+            None => return said,
+        }
+    }
+}
+
+/// Returns the index of a line that alone ends `clamscan` with a signal.
+fn deadly(path: &Path, lines: &[String], root: &Path) -> Option<usize> {
+    let dies = |lines: &[String]| {
+        write(path, lines);
+        scan(Scanner::Theirs, path, root, &["--allmatch"]).code.is_none()
+    };
+    let mut range = 0..lines.len();
+    let mut found = !lines.is_empty() && dies(lines);
+    while found && range.len() > 1 {
+        let middle = range.start + range.len() / 2;
+        let (left, right) = (range.start..middle, middle..range.end);
+        let half = [left, right].into_iter().find(|half| dies(&lines[half.clone()]));
+        found = half.is_some();
+        range = half.unwrap_or(range);
+    }
+    if !lines.is_empty() {
+        write(path, lines);
+    }
+    found.then_some(range.start)
+}
+
+fn write(path: &Path, lines: &[String]) {
+    std::fs::write(path, lines.join("\n") + "\n").expect("a database can be written");
+}
+
 /// Writes a database; returns the index of the line that a program refuses, and its words.
 fn refused(scanner: Scanner, path: &Path, lines: &[String]) -> Option<(usize, String)> {
-    std::fs::write(path, lines.join("\n") + "\n").expect("a database can be written");
+    write(path, lines);
     let empty = path.with_file_name("../empty");
     std::fs::write(&empty, b"nothing").expect("a file can be written");
     let said = scan(scanner, path, &empty, &[]);

@@ -60,7 +60,7 @@ pub(crate) fn cut(rng: &mut Rng, bytes: &[u8], style: Style) -> Pattern {
 
 /// Chooses a place where the bytes differ: `clamscan` remembers only eight matches of each part, so patterns of
 /// runs are found by chance.
-fn place(rng: &mut Rng, bytes: &[u8], from: usize, to: usize) -> usize {
+pub(super) fn place(rng: &mut Rng, bytes: &[u8], from: usize, to: usize) -> usize {
     let mut at = rng.range(from, to);
     for _ in 0..12 {
         let next: std::collections::BTreeSet<u8> = bytes[at..].iter().take(4).copied().collect();
@@ -83,7 +83,9 @@ fn part_text(rng: &mut Rng, bytes: &[u8], at: usize, part: &[u8], style: Style, 
         }
     }
     if full && rng.percent(8) {
-        text.push_str(EDGES[rng.below(EDGES.len())]);
+        // A negated boundary at the start of an object ends clamscan with a signal.
+        let last = if at == 0 { EDGES.len() / 2 } else { EDGES.len() };
+        text.push_str(EDGES[rng.below(last)]);
     }
     let mut idx = 0;
     while idx < part.len() {
