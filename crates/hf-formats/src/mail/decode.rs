@@ -3,6 +3,8 @@
 //! Promises: any input decodes to something, at most as long as the input.
 //! Sources: RFC 2045 §6.
 
+use std::borrow::Cow;
+
 use super::lines::Lines;
 use crate::text::base64;
 
@@ -67,18 +69,25 @@ pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
     u8::try_from((digit(0)? << 4) | digit(1)?).ok()
 }
 
-/// Decodes quoted-printable. A `=` that starts nothing is kept; white space at the end of a line is not.
+/// Returns a text as mail programs read it: without zero bytes, each line with one line feed behind it.
+pub(super) fn plain_lines(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.last() == Some(&b'\n') && memchr::memchr2(0, b'\r', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len().saturating_add(1));
+    for line in Lines::new(text) {
+        out.extend(line.text.iter().copied().filter(|byte| *byte != 0));
+        out.push(b'\n');
+    }
+    Cow::Owned(out)
+}
+
+/// Decodes quoted-printable. A `=` that starts nothing is kept, and white space at the end of a line, as ClamAV does.
 pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = memchr::memchr3(b'=', b'\n', b'\r', rest) {
+    while let Some(at) = memchr::memchr(b'=', rest) {
         let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
-        if let Some(line_end @ (b'\n' | b'\r')) = behind.first() {
-            out.extend_from_slice(trim_line(before));
-            out.push(*line_end);
-            rest = behind.get(1..).unwrap_or_default();
-            continue;
-        }
         out.extend_from_slice(before);
         let after = behind.get(1..).unwrap_or_default();
         rest = match (hex_pair(after), soft_break(after)) {
@@ -106,11 +115,6 @@ fn soft_break(after: &[u8]) -> Option<usize> {
         [] => Some(spaces),
         _ => None,
     }
-}
-
-fn trim_line(line: &[u8]) -> &[u8] {
-    let len = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
-    line.get(..len.map_or(0, |at| at.saturating_add(1))).unwrap_or(line)
 }
 
 /// How much of a text could be base64, in percent of what is no line end.
@@ -162,13 +166,30 @@ mod tests {
             ("a=\r\nb=\nc", "abc"),
             ("a= \t\r\nb", "ab"),
             ("a=zz=", "a=zz"),
-            ("a \t\r\nb", "a\r\nb"),
+            ("a \t\r\nb", "a \t\r\nb"),
             ("=e9=E9", "\u{e9}\u{e9}"),
             ("x=4", "x=4"),
-            ("x=20 \n", "x \n"),
+            ("x=20 \n", "x  \n"),
         ] {
             let want: Vec<u8> = want.chars().map(|c| u8::try_from(c).expect("Latin-1")).collect();
             assert_eq!(quoted_printable(text.as_bytes()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_are_clamscans() {
+        for (text, want) in [
+            (
+                "abc def\r\nghi  \r\n\r\n\r\nxyz\0uv\rw\n\rq\r\n\r\n",
+                "abc def\nghi  \n\n\nxyzuv\nw\nq\n\n",
+            ),
+            ("MZ\0\0abc\r\n\rdef\r\r\nx", "MZabc\n\ndef\n\nx\n"),
+            ("a\nb\n", "a\nb\n"),
+            ("a", "a\n"),
+            ("", ""),
+        ] {
+            let got = plain_lines(text.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&got), want, "{text:?}");
         }
     }
 

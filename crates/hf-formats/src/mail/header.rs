@@ -205,6 +205,12 @@ impl Headers {
         self.kind.get(..slash) == Some(top)
     }
 
+    /// True when line ends are not part of the data.
+    pub(super) fn is_text(&self) -> bool {
+        self.kind.is_empty()
+            || [b"text".as_slice(), b"message", b"multipart"].iter().any(|top| self.is(top))
+    }
+
     /// Returns the subtype.
     pub(super) fn subtype(&self) -> &[u8] {
         let slash = memchr::memchr(b'/', &self.kind).unwrap_or(self.kind.len());

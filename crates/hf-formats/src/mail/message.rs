@@ -9,8 +9,6 @@
 //! guesses when the encoding is unknown, and the encoded text itself when it does not look like its encoding.
 //! Sources: RFC 5322, RFC 2045 to 2047, RFC 2183, RFC 2231, RFC 4155; clamscan 1.4.6 as an oracle.
 
-use std::borrow::Cow;
-
 use hf_core::{Child, ChildRole, FileType, Halt, Member, Reason, Sink, Stop};
 use memchr::memmem;
 
@@ -196,9 +194,7 @@ impl Walk<'_> {
             ways.push(Encoding::Identity);
         }
         // What is no text is sent encoded, whether the headers say so or not.
-        let is_text = headers.kind.is_empty()
-            || [b"text".as_slice(), b"message", b"multipart"].iter().any(|top| headers.is(top));
-        let is_file = headers.name.is_some() || headers.attachment || !is_text;
+        let is_file = headers.name.is_some() || headers.attachment || !headers.is_text();
         if ways == [Encoding::Identity] {
             if is_file || decode::base64_lines(body, 40).is_some() {
                 ways.push(Encoding::Base64);
@@ -240,12 +236,12 @@ impl Walk<'_> {
                 }
             }
             Encoding::QuotedPrintable => {
-                let data = decode::quoted_printable(&without_zeros(body));
+                let data = decode::quoted_printable(&decode::plain_lines(body));
                 self.give(headers, &data, body.len())?;
                 self.hidden_files(&data)
             }
             Encoding::Identity => {
-                self.give(headers, body, body.len())?;
+                self.as_it_is(headers, body)?;
                 self.hidden_files(body)?;
                 self.hidden_message(headers, body)
             }
@@ -256,6 +252,21 @@ impl Walk<'_> {
             }
             Encoding::Unknown => Ok(()),
         }
+    }
+
+    /// Hands over a part that is not encoded: with the line ends that signatures are written for, and as it is
+    /// where those would damage it.
+    fn as_it_is(&mut self, headers: &Headers, body: &[u8]) -> Result<(), Stop> {
+        let lines = decode::plain_lines(body);
+        let has_zeros = memchr::memchr(0, body).is_some();
+        if has_zeros || !headers.is_text() {
+            self.give(headers, body, body.len())?;
+            let is_other = lines.trim_ascii_end() != body.trim_ascii_end();
+            if !is_other || !headers.is_text() && !self.sink.options().clamav_quirks {
+                return Ok(());
+            }
+        }
+        self.give(headers, &lines, body.len())
     }
 
     /// Hands a decoded part over.
@@ -340,14 +351,6 @@ fn is_like_message(data: &[u8]) -> bool {
     matches!(crate::identify::identify(data, None), FileType::Mail | FileType::Mhtml)
 }
 
-/// Zero bytes, which mail programs drop, would stand inside encoded characters.
-fn without_zeros(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr(0, text).is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.iter().copied().filter(|byte| *byte != 0).collect())
-}
-
 /// Returns the encodings that the headers name, each once.
 fn encodings(headers: &Headers) -> Vec<Encoding> {
     let mut all: Vec<Encoding> = Vec::new();
@@ -372,15 +375,11 @@ fn first_header(message: &[u8]) -> usize {
 
 /// Returns the rest of a text from a block of headers on that says how a body is encoded.
 fn quoted_message(text: &[u8]) -> Option<&[u8]> {
-    let at = memmem::find_iter(text, b"ontent-")
-        .filter(|at| {
-            let line = at.checked_sub(1).and_then(|at| text.get(at..)).unwrap_or_default();
-            let before = at.checked_sub(2).and_then(|at| text.get(at));
-            matches!(before, Some(b'\n' | b'\r'))
-                && (starts_with_word(line, b"content-type:")
-                    || starts_with_word(line, b"content-transfer-encoding:"))
-        })
-        .find_map(|at| at.checked_sub(1))?;
+    let says_encoding = |line: &[u8]| {
+        starts_with_word(line, b"content-type:")
+            || starts_with_word(line, b"content-transfer-encoding:")
+    };
+    let at = Lines::new(text).find(|line| line.off > 0 && says_encoding(line.text))?.off;
     // Back over the lines of the block, which are not blank.
     let before = text.get(..at)?;
     let start = memmem::rfind(before, b"\n\n")

@@ -77,7 +77,12 @@ fn copies(text: &[u8], source_len: u64, sink: &mut dyn Sink) -> Result<(), Stop>
         })?;
     }
     for url in &normalised.data_urls {
-        sink.child(Child { name: &url.name, data: &url.data, role: ChildRole::Member })?;
+        let (data, role) = if sink.options().clamav_quirks && sink.options().scan_mail {
+            (&url.message, ChildRole::Typed(FileType::Mail))
+        } else {
+            (&url.data, ChildRole::Member)
+        };
+        sink.child(Child { name: &url.name, data, role })?;
     }
     for range in &normalised.styles {
         let css = text.get(range.clone()).unwrap_or_default();

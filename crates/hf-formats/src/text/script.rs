@@ -4,7 +4,7 @@
 //! Promises: bounded work and output whatever the script: at most [`TOKENS_MAX`] tokens are looked at together, what
 //! decoders add is bounded for the whole page, and nesting too.
 //! Leaves out: regular-expression literals and templates, which ClamAV does not know either.
-//! Off-spec: what follows an undone `eval` and what is unfinished at the end of a script is kept (ClamAV loses it).
+//! Off-spec: a name or number that is not ended in the text of an undone `eval` is kept (ClamAV loses it).
 //! Sources: `sigtool --html-normalise` of ClamAV 1.4.6 as an oracle; ECMA-262 3rd edition §7 for tokens.
 
 mod encoder;
@@ -53,8 +53,13 @@ fn one(text: &[u8], budget: &mut Budget, out: &mut Vec<u8>) {
     let mut numbers = names::Numbers::default();
     let start = out.len();
     loop {
-        let (mut tokens, more) = reduce::read(&mut lexer, TOKENS_MAX, budget);
-        names::number(&mut tokens, &mut numbers);
+        let (mut tokens, undone, more) = reduce::read(&mut lexer, TOKENS_MAX, budget);
+        if let [rest @ .., open, slash, name, close] = tokens.as_slice()
+            && is_end_tag(open, slash, name, close)
+        {
+            tokens.truncate(rest.len());
+        }
+        names::number(&mut tokens, &undone, &mut numbers);
         for token in &tokens {
             write(token, start, out);
         }
@@ -62,6 +67,12 @@ fn one(text: &[u8], budget: &mut Budget, out: &mut Vec<u8>) {
             return;
         }
     }
+}
+
+/// The tag that ends the script belongs to its text, but not to what is written.
+fn is_end_tag(open: &Token<'_>, slash: &Token<'_>, name: &Token<'_>, close: &Token<'_>) -> bool {
+    let is_script = matches!(name, Token::Name(name) if name.eq_ignore_ascii_case(b"script"));
+    open.is_sign(b'<') && slash.is_sign(b'/') && is_script && close.is_sign(b'>')
 }
 
 /// Writes a token, with a space where two words would run together.

@@ -1,6 +1,6 @@
 //! Documents in `data:` URLs.
 //!
-//! Promises: decodes what can be decoded; the output is at most as long as the input.
+//! Promises: decodes what can be decoded; the output is at most as long as the input, and a message twice.
 //! Leaves out: what the media type says of character sets.
 //! Sources: RFC 2397.
 
@@ -14,6 +14,8 @@ pub(super) struct DataUrl {
     pub(super) name: Vec<u8>,
     /// The document.
     pub(super) data: Vec<u8>,
+    /// The message that ClamAV makes of it, whose body may be encoded.
+    pub(super) message: Vec<u8>,
 }
 
 /// Decodes a whole URL, references of HTML included; none when it has no data.
@@ -24,9 +26,20 @@ pub(super) fn decode(url: &[u8]) -> Option<DataUrl> {
     name.truncate(NAME_LEN_MAX);
     let is_base64 = memchr::memmem::find(&name, b";base64").is_some();
     let data = percent(&references(data));
+    let mut message = b"From html-normalise\nContent-type: ".to_vec();
+    message.extend_from_slice(head.get(PREFIX_LEN..).unwrap_or_default());
+    message.push(b'\n');
+    if is_base64 {
+        message.extend_from_slice(b"Content-transfer-encoding: base64\n");
+    }
+    message.push(b'\n');
+    message.extend_from_slice(&data);
     let data = if is_base64 { base64::decode(&data) } else { data };
-    (!data.is_empty()).then_some(DataUrl { name, data })
+    (!data.is_empty()).then_some(DataUrl { name, data, message })
 }
+
+/// `data:`
+const PREFIX_LEN: usize = 5;
 
 const NAME_LEN_MAX: usize = 256;
 

@@ -58,8 +58,7 @@ pub(super) fn normalise(text: &[u8], with_no_tags: bool) -> Normalised {
         after_space: false,
         script: false,
         style: false,
-        script_end: 0,
-        style_end: 0,
+        open: None,
         after_dot: false,
         encoded_page: false,
     };
@@ -67,6 +66,7 @@ pub(super) fn normalise(text: &[u8], with_no_tags: bool) -> Normalised {
     while let Some(byte) = state.peek() {
         state.one(byte);
     }
+    state.close_script();
     state.out
 }
 
@@ -81,9 +81,8 @@ struct State<'a> {
     script: bool,
     /// Inside a style sheet.
     style: bool,
-    /// The next `</script` and `</style`, as far as they were looked for.
-    script_end: usize,
-    style_end: usize,
+    /// Where the script or style sheet began, and whether it is encoded.
+    open: Option<(usize, bool)>,
     /// A two-byte full stop was read, after which ClamAV leaves a zero byte in front of text.
     after_dot: bool,
     /// The page's language says that its scripts are encoded.
@@ -299,20 +298,25 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Returns where the script or style sheet that starts here ends. An end that was found before and is still
-    /// ahead is the right one, so that the text is searched only once.
-    fn script_end(&mut self, name: &[u8]) -> usize {
-        let known = if name == b"style" { &mut self.style_end } else { &mut self.script_end };
-        if *known < self.at {
-            *known = end_of(self.text, self.at, name);
-        }
-        *known
-    }
-
+    /// Ends a script or style sheet behind the name of such a tag.
     fn end_script(&mut self, name: &[u8]) {
         if name == b"/script" || name == b"/style" && self.style {
-            (self.script, self.style) = (false, false);
+            self.close_script();
         }
+    }
+
+    /// Notes the open script or style sheet, with the tag that ends it: in an open literal it is part of the script.
+    fn close_script(&mut self) {
+        let Some((start, encoded)) = self.open.take() else { return };
+        let range = start..self.at.saturating_add(1).min(self.text.len());
+        if self.style {
+            if self.out.styles.len() < NOTES_MAX {
+                self.out.styles.push(range);
+            }
+        } else if self.out.scripts.len() < NOTES_MAX {
+            self.out.scripts.push(Script { range, encoded });
+        }
+        (self.script, self.style) = (false, false);
     }
 
     /// Reads the arguments of a tag and its `>`.
@@ -449,19 +453,7 @@ impl<'a> State<'a> {
         if name == b"script" || name == b"style" {
             self.script = true;
             self.style = name == b"style";
-            let range = self.at..self.script_end(name);
-            // What ends where the one before ends is part of it.
-            if name == b"style" {
-                let is_new = self.out.styles.last().is_none_or(|last| last.end != range.end);
-                if is_new && self.out.styles.len() < NOTES_MAX {
-                    self.out.styles.push(range);
-                }
-            } else {
-                let is_new = self.out.scripts.last().is_none_or(|last| last.range.end != range.end);
-                if is_new && self.out.scripts.len() < NOTES_MAX {
-                    self.out.scripts.push(Script { range, encoded: encoded || self.encoded_page });
-                }
-            }
+            self.open = Some((self.at, encoded || self.encoded_page));
         }
         if name == b"a" || name == b"img" {
             for byte in tag.shown.iter().flatten() {
@@ -521,16 +513,4 @@ fn original(reference: &[u8]) -> Option<u8> {
     };
     let text = std::str::from_utf8(digits).ok()?;
     u8::from_str_radix(text, radix).ok().filter(u8::is_ascii)
-}
-
-/// Returns where `</script>` or `</style>` stands behind an offset, or the end.
-fn end_of(text: &[u8], from: usize, name: &[u8]) -> usize {
-    let rest = text.get(from..).unwrap_or_default();
-    memchr::memmem::find_iter(rest, b"</")
-        .find(|at| {
-            let behind = rest.get(at.saturating_add(2)..).unwrap_or_default();
-            behind.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
-                && !behind.get(name.len()).is_some_and(u8::is_ascii_alphanumeric)
-        })
-        .map_or(text.len(), |at| from.saturating_add(at))
 }

@@ -49,11 +49,17 @@ struct Walk {
     pending: Option<usize>,
     /// A `var` statement in which a function without body was begun.
     outer: Expect,
+    /// Open `{` and `[`, inside which a comma declares nothing.
+    depth: usize,
 }
 
-/// Numbers the declared names.
-pub(super) fn number(tokens: &mut [Token<'_>], numbers: &mut Numbers) {
-    let (scopes, places) = declare(tokens, numbers);
+/// Numbers the declared names, of what decoders made (ranges of tokens) after all others.
+pub(super) fn number(
+    tokens: &mut [Token<'_>],
+    undone: &[std::ops::Range<usize>],
+    numbers: &mut Numbers,
+) {
+    let (scopes, places) = declare(tokens, undone, numbers);
     if scopes.iter().all(|scope| scope.names.is_empty()) {
         return;
     }
@@ -85,7 +91,11 @@ fn look_up(scopes: &[Scope], scope: usize, name: &[u8]) -> Option<u32> {
 }
 
 /// Returns all scopes, and for each token the scope in which it stands.
-fn declare(tokens: &[Token<'_>], numbers: &mut Numbers) -> (Vec<Scope>, Vec<usize>) {
+fn declare(
+    tokens: &[Token<'_>],
+    undone: &[std::ops::Range<usize>],
+    numbers: &mut Numbers,
+) -> (Vec<Scope>, Vec<usize>) {
     let mut walk = Walk {
         scopes: vec![Scope::default()],
         at: 0,
@@ -93,18 +103,37 @@ fn declare(tokens: &[Token<'_>], numbers: &mut Numbers) -> (Vec<Scope>, Vec<usiz
         braces: Vec::new(),
         pending: None,
         outer: Expect::Nothing,
+        depth: 0,
     };
-    let places = tokens
-        .iter()
-        .map(|token| {
-            walk.step(token, numbers);
-            walk.at
-        })
-        .collect();
+    let mut places = vec![0; tokens.len()];
+    let mut start = 0;
+    for range in undone {
+        walk.run(start..range.start, tokens, numbers, &mut places);
+        start = range.end.max(start);
+    }
+    walk.run(start..tokens.len(), tokens, numbers, &mut places);
+    for range in undone {
+        walk.run(range.clone(), tokens, numbers, &mut places);
+    }
     (walk.scopes, places)
 }
 
 impl Walk {
+    fn run(
+        &mut self,
+        range: std::ops::Range<usize>,
+        tokens: &[Token<'_>],
+        numbers: &mut Numbers,
+        places: &mut [usize],
+    ) {
+        let tokens = tokens.get(range.clone()).unwrap_or_default();
+        let places = places.get_mut(range).unwrap_or_default();
+        for (token, place) in tokens.iter().zip(places) {
+            self.step(token, numbers);
+            *place = self.at;
+        }
+    }
+
     fn step(&mut self, token: &Token<'_>, numbers: &mut Numbers) {
         match token {
             Token::Name(name) => self.name(name, numbers),
@@ -151,9 +180,16 @@ impl Walk {
 
     fn sign(&mut self, sign: u8) {
         match sign {
+            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        match sign {
             b'(' if self.expect == Expect::Function => self.expect = Expect::Parameter,
             b')' if self.expect == Expect::Parameter => self.expect = Expect::Nothing,
-            b',' if self.expect == Expect::Comma => self.expect = Expect::Variable,
+            b',' if self.expect == Expect::Comma && self.depth == 0 => {
+                self.expect = Expect::Variable
+            }
             b';' => self.expect = Expect::Nothing,
             b'{' => {
                 let back = self.pending.take();

@@ -5,6 +5,7 @@
 //! Sources: sigtool 1.4.6 as an oracle; Dean Edwards' packer and Script Asylum's `dF`, from their published source.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::token::{Lexer, Token, hex, push_code};
 
@@ -30,28 +31,44 @@ impl Budget {
 /// Nesting of decoders.
 const DEPTH_MAX: u32 = 16;
 
-/// Reads at most so many tokens; true when there are more.
+/// Reads at most so many tokens; returns also which of them decoders made, and whether there are more.
 pub(super) fn read<'a>(
     lexer: &mut Lexer<'a>,
     max: usize,
     budget: &mut Budget,
-) -> (Vec<Token<'a>>, bool) {
-    let mut list = List { tokens: Vec::new(), budget, depth: 0 };
+) -> (Vec<Token<'a>>, Vec<Range<usize>>, bool) {
+    let mut list = List::new(budget, 0);
+    let mut more = true;
     for _ in 0..max {
-        let Some(token) = lexer.next() else { return (list.tokens, false) };
+        let Some(token) = lexer.next() else {
+            more = false;
+            break;
+        };
         list.push(token);
     }
-    (list.tokens, true)
+    (list.tokens, list.undone, more)
 }
 
 struct List<'a, 'b> {
     tokens: Vec<Token<'a>>,
+    /// Which of them decoders made.
+    undone: Vec<Range<usize>>,
     budget: &'b mut Budget,
     depth: u32,
+    /// The last token belongs to an undone `eval`.
+    after_eval: bool,
 }
 
-impl<'a> List<'a, '_> {
+impl<'a, 'b> List<'a, 'b> {
+    fn new(budget: &'b mut Budget, depth: u32) -> Self {
+        Self { tokens: Vec::new(), undone: Vec::new(), budget, depth, after_eval: false }
+    }
+
     fn push(&mut self, token: Token<'a>) {
+        // ClamAV takes the end of the statement away together with the call.
+        if std::mem::take(&mut self.after_eval) && token.is_sign(b';') {
+            return;
+        }
         if let Token::Text { bytes, joins: true } = &token
             && let [.., Token::Text { bytes: before, joins: true }, Token::Sign(b'+')] =
                 self.tokens.as_mut_slice()
@@ -104,6 +121,7 @@ impl<'a> List<'a, '_> {
                 if self.depth < DEPTH_MAX {
                     self.tokens.truncate(len.saturating_sub(4));
                     self.splice(bytes);
+                    self.after_eval = true;
                 }
             }
             Call::Shift => {
@@ -124,15 +142,17 @@ impl<'a> List<'a, '_> {
 
     /// Adds the tokens of a decoded text.
     fn splice(&mut self, text: &[u8]) {
-        let mut inner = List { tokens: Vec::new(), budget: &mut *self.budget, depth: self.depth };
-        inner.depth = inner.depth.saturating_add(1);
+        let mut inner = List::new(&mut *self.budget, self.depth.saturating_add(1));
         let mut lexer = Lexer::new(text);
         while let Some(token) = lexer.next() {
             inner.push(token);
         }
+        let start = self.tokens.len();
         for token in inner.tokens {
             self.tokens.push(token.owned());
         }
+        self.undone.retain(|range| range.end <= start);
+        self.undone.push(start..self.tokens.len());
     }
 
     /// Returns the unpacked text when the list ends with the arguments of Dean Edwards' packer, and where they begin:

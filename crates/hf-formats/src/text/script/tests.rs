@@ -66,7 +66,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ("eval(function(p,a,c,k,e,r){e=String;return p}('0 1=\"2 3\"',4,4,'var|x|hello|world'.split('|'),0,{}))",
      "eval(function(n000,n001,n002,n003,n004,n005){n004=string;return n000}(var n006=\"hello world\"))"),
     ("dF(\"%264Dc%264F1\")", "</script><b>"),
-    ("eval(\"a(1);\");c;", "a(1);;c;"), // sigtool loses the second semicolon
+    ("eval(\"a(1);\");c;", "a(1);c;"),
     ("window.eval(\"q(1)\")", "window.eval(\"q(1)\")"),
     ("a.unescape(\"%41\")", "a.unescape(\"%41\")"),
     ("unescape(\"%4\"+\"1\")+\"x\"+unescape(\"%42\")", "\"a\"+\"x\"+\"b\""),
@@ -78,6 +78,20 @@ const GOLDEN: &[(&str, &str)] = &[
     ("http://foo/bar baz;", "http:baz;"),
     ("x=\"\\v\\b\\f\\r\"", "x=\" \x08  \""),
     ("1.5.2;", "1.5.2;"),
+    ("{var x=38,b=1;x;b;}", "{var n000=38,b=1;n000;b;}"),
+    ("var q=[1,w,e],r;q;w;e;r;", "var n000=[1,w,e],n001;n000;w;e;n001;"),
+    ("var q=f({a:b,c:d},e),g;q;b;d;e;g;", "var n000=f({a:b,c:d},n001),n002;n000;b;d;n001;n002;"),
+    ("var q=1,w=function(a){},e=2;q;w;e;", "var n000=1,n001=function(n002){},n003=2;n000;n001;n003;"),
+    ("var q=a[b,c],d;b;c;d;", "var n000=a[b,c],n001;b;c;n001;"),
+    ("eval(\"a;\"),b;", "a;,b;"),
+    ("eval(\"a;\")+b;", "a;+b;"),
+    ("x;eval(\"a;\")}c", "x;a;}c"),
+    ("eval(\"a;\");eval(\"b;\");c;d;", "a;b;c;d;"),
+    ("eval(\"var x=1;\");var y=2;y;x", "var n001=1;var n000=2;n000;n001"),
+    ("x=\"abc</script>", "x=\"abc</script>\""),
+    ("a;//b</script>", "a;"),
+    ("foo</SCRIPT>", "foo"),
+    ("a;</script ", "a;</script"),
 ];
 
 #[test]
@@ -90,8 +104,8 @@ fn scripts_are_sigtools() {
 #[test]
 fn what_sigtool_loses_is_kept() {
     check("eval('var x=1')", "var n000=1");
-    check("eval(\"alert(1)\");b", "alert(1);b");
-    check("x=eval(\"a\");", "x=a;");
+    check("eval(\"alert(1)\");b", "alert(1)b");
+    check("x=eval(\"a\");", "x=a");
     check("foo", "foo");
     check("eval(\"eval(\\\"q(1)\\\")\")", "q(1)");
     check("\"unterminated", "\"unterminated\"");
