@@ -86,7 +86,12 @@ fn write(token: &Token<'_>, start: usize, out: &mut Vec<u8>) {
             }));
             out.push(b'"');
         }
-        Token::Number(text) => write_word(text.as_bytes(), start, out),
+        Token::Number(text) => {
+            if text.starts_with('-') && out.len() > start && out.last().is_some_and(is_word) {
+                out.push(b' ');
+            }
+            write_word(text.as_bytes(), start, out);
+        }
         Token::Name(name) => write_word(name, start, out),
         Token::Numbered(number) => write_word(format!("n{number:03}").as_bytes(), start, out),
         Token::Sign(sign) => out.push(*sign),
@@ -94,11 +99,14 @@ fn write(token: &Token<'_>, start: usize, out: &mut Vec<u8>) {
 }
 
 fn write_word(word: &[u8], start: usize, out: &mut Vec<u8>) {
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
     if out.len() > start && out.last().is_some_and(is_word) && word.first().is_some_and(is_word) {
         out.push(b' ');
     }
     out.extend(word.iter().map(u8::to_ascii_lowercase));
+}
+
+fn is_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$')
 }
 
 #[cfg(test)]

@@ -125,46 +125,65 @@ impl<'a> Lexer<'a> {
         Token::Number(general(value.unwrap_or(0.0)))
     }
 
-    /// Reads a literal whose first quote was read.
+    /// Reads a literal whose first quote was read. As in ClamAV a quote behind a backslash does not end it, also when
+    /// that backslash is itself escaped.
     fn literal(&mut self, quote: u8) -> Token<'a> {
-        let mut bytes = Vec::new();
-        while let Some((first, behind)) = self.rest.split_first() {
-            self.rest = behind;
-            match first {
-                _ if *first == quote => break,
-                b'\\' => self.escape(&mut bytes),
-                _ => bytes.push(*first),
-            }
+        let end = memchr::memchr_iter(quote, self.rest)
+            .find(|at| at.checked_sub(1).and_then(|before| self.rest.get(before)) != Some(&b'\\'));
+        let (mut inner, behind) =
+            self.rest.split_at_checked(end.unwrap_or(self.rest.len())).unwrap_or_default();
+        self.rest = behind.get(1..).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(inner.len());
+        while let Some(at) = memchr::memchr(b'\\', inner) {
+            let (before, escape) = inner.split_at_checked(at).unwrap_or((inner, &[]));
+            bytes.extend_from_slice(before);
+            inner = unescaped(escape.get(1..).unwrap_or_default(), &mut bytes);
         }
+        bytes.extend_from_slice(inner);
         Token::Text { bytes, joins: true }
     }
+}
 
-    fn escape(&mut self, bytes: &mut Vec<u8>) {
-        let Some((first, behind)) = self.rest.split_first() else { return };
-        self.rest = behind;
-        let digits = match first {
-            b'x' => 2,
-            b'u' => 4,
-            _ => 0,
-        };
-        match first {
-            b'0' => bytes.push(1),
-            b'b' => bytes.push(8),
-            b't' => bytes.push(b'\t'),
-            b'n' => bytes.push(b'\n'),
-            b'v' => bytes.push(0x0b),
-            b'f' => bytes.push(0x0c),
-            b'r' => bytes.push(b'\r'),
-            b'x' | b'u' => match hex(behind.get(..digits)) {
-                Some(code) => {
-                    self.rest = behind.get(digits..).unwrap_or_default();
-                    push_code(bytes, code, digits == 2);
-                }
-                None => bytes.push(b'\\'),
-            },
-            _ => bytes.push(*first),
+/// Decodes what follows a backslash; returns what is behind.
+fn unescaped<'a>(text: &'a [u8], bytes: &mut Vec<u8>) -> &'a [u8] {
+    let Some((first, behind)) = text.split_first() else { return text };
+    let code = match first {
+        b'0' => 1,
+        b'b' => 8,
+        b't' => b'\t',
+        b'n' => b'\n',
+        b'v' => 0x0b,
+        b'f' => 0x0c,
+        b'r' => b'\r',
+        b'x' => {
+            let Some((digits, behind)) = behind.split_at_checked(2) else {
+                bytes.push(b'\\');
+                return &[];
+            };
+            push_code(bytes, lax_hex(digits) & 0xff, true);
+            return behind;
         }
+        b'u' => {
+            let Some((digits, behind)) = behind.split_at_checked(4) else {
+                bytes.push(b'\\');
+                return behind;
+            };
+            push_code(bytes, lax_hex(digits), false);
+            return behind;
+        }
+        _ => *first,
+    };
+    bytes.push(code);
+    behind
+}
+
+/// Returns the value of hexadecimal digits as ClamAV reads them: all ones when the last is none.
+fn lax_hex(digits: &[u8]) -> u32 {
+    let value = |digit: &u8| char::from(*digit).to_digit(16);
+    if digits.last().and_then(value).is_none() {
+        return 0xffff;
     }
+    digits.iter().fold(0, |all, digit| (all << 4) | value(digit).unwrap_or(0))
 }
 
 /// Returns the value of hexadecimal digits.
@@ -180,8 +199,13 @@ pub(super) fn push_code(bytes: &mut Vec<u8>, code: u32, is_byte: bool) {
         (0, _) => bytes.push(1),
         (_, Ok(byte)) if is_byte || byte.is_ascii() => bytes.push(byte),
         _ => {
-            let c = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            if let Some(c) = char::from_u32(code) {
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                // Half of a pair is written as if it were a character.
+                let bits = |shift: u32| u8::try_from((code >> shift) & 0x3f).unwrap_or(0);
+                bytes.extend_from_slice(&[0xe0 | bits(12) & 0x0f, 0x80 | bits(6), 0x80 | bits(0)]);
+            }
         }
     }
 }
