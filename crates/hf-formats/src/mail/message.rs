@@ -281,7 +281,7 @@ impl Walk<'_> {
             headers.is(b"message") && matches!(headers.subtype(), b"rfc822" | b"global" | b"news");
         let role = if is_message {
             ChildRole::Typed(FileType::Mail)
-        } else if name == default && is_like_message(data) {
+        } else if name == default && !headers.is(b"message") && is_like_message(data) {
             // A text that looks like a message is one only if `hidden_message` says so: read as a
             // message in both ways, each level would double the next.
             ChildRole::Typed(FileType::TextAscii)

@@ -4,7 +4,7 @@
 //! Promises: bounded work and output whatever the script: at most [`TOKENS_MAX`] tokens are looked at together, what
 //! decoders add is bounded for the whole page, and nesting too.
 //! Leaves out: regular-expression literals and templates, which ClamAV does not know either.
-//! Off-spec: a name or number that is not ended in the text of an undone `eval` is kept (ClamAV loses it).
+//! Off-spec: what is unfinished at the end of a page is kept (ClamAV loses it).
 //! Sources: `sigtool --html-normalise` of ClamAV 1.4.6 as an oracle; ECMA-262 3rd edition §7 for tokens.
 
 mod encoder;
@@ -13,6 +13,8 @@ mod reduce;
 mod token;
 
 pub(super) use encoder::decode as decode_encoded;
+
+use std::ops::Range;
 
 use reduce::Budget;
 use token::{Lexer, Token};
@@ -54,7 +56,10 @@ fn one(text: &[u8], budget: &mut Budget, out: &mut Vec<u8>) {
     let start = out.len();
     loop {
         let (mut tokens, undone, more) = reduce::read(&mut lexer, TOKENS_MAX, budget);
-        if let [rest @ .., open, slash, name, close] = tokens.as_slice()
+        let open = if more { 0 } else { open_parentheses(&tokens, &undone) };
+        if open > 0 {
+            tokens.extend(std::iter::repeat_n(Token::Sign(b')'), open.min(CLOSED_MAX)));
+        } else if let [rest @ .., open, slash, name, close] = tokens.as_slice()
             && is_end_tag(open, slash, name, close)
         {
             tokens.truncate(rest.len());
@@ -67,6 +72,27 @@ fn one(text: &[u8], budget: &mut Budget, out: &mut Vec<u8>) {
             return;
         }
     }
+}
+
+/// Parentheses that are closed at the end of a script.
+const CLOSED_MAX: usize = 4096;
+
+/// Counts the parentheses that are open at the end, but for those that decoders made.
+fn open_parentheses(tokens: &[Token<'_>], undone: &[Range<usize>]) -> usize {
+    let mut ranges = undone.iter().peekable();
+    let mut open = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        while ranges.next_if(|range| range.end <= at).is_some() {}
+        if ranges.peek().is_some_and(|range| range.contains(&at)) {
+            continue;
+        }
+        match token {
+            Token::Sign(b'(') => open = open.saturating_add(1),
+            Token::Sign(b')') => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    open
 }
 
 /// The tag that ends the script belongs to its text, but not to what is written.

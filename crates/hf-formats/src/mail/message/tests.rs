@@ -122,6 +122,7 @@ fn cases() -> Vec<Case> {
         case("behind the last boundary", mixed(&format!("--b1\nContent-Type: text/plain\n\nhi\n--b1--\n\n{uu}")), true),
         case("nested", mixed(&nested), true),
         case("enclosed message", mixed(&outer), true),
+        case("enclosed message of another kind", mixed(&outer.replace("rfc822", "foo")), true),
         case("name without encoding", mixed(&format!("--b1\nContent-Type: application/octet-stream; name=a.bin\n\n{b64}\n--b1--")), true),
         case("blank line in headers", format!("From: a\nMIME-Version: 1.0\n\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n{b64}\n").into_bytes(), true),
         case("mailbox", [b"From a\n".as_slice(), &single("Content-Type: text/plain", "hi\n"), b"\nFrom b\n", &mixed(&format!("--b1\n{attachment}\n--b1--"))].concat(), true),
@@ -343,4 +344,25 @@ fn nothing_panics_on_damaged_messages() {
             recorder.run(&FORMAT, &message).ok();
         }
     }
+}
+
+/// What signatures for parts are written for: a line feed a line, no zero bytes; other data also stays as it is.
+#[test]
+fn lines_are_those_of_clamscan() {
+    let children = |kind: &str, quirks: bool| -> Vec<Vec<u8>> {
+        let message =
+            format!("From: a\r\nTo: b\r\nContent-Type: {kind}\r\n\r\nMZ ab\r\ncd \r\n\rx");
+        let mut recorder = Recorder::default();
+        recorder.options.clamav_quirks = quirks;
+        recorder.run(&FORMAT, message.as_bytes()).expect("it is whole");
+        recorder.children().iter().map(|(_, data)| data.to_vec()).collect()
+    };
+    let (lines, raw) = (b"MZ ab\ncd \n\nx\n".to_vec(), b"MZ ab\r\ncd \r\n\rx".to_vec());
+    for quirks in [true, false] {
+        assert_eq!(children("text/plain", quirks).as_slice(), std::slice::from_ref(&lines));
+    }
+    let binary = children("application/octet-stream", true);
+    assert!(binary.contains(&lines) && binary.contains(&raw));
+    let binary = children("application/octet-stream", false);
+    assert!(binary.contains(&raw));
 }

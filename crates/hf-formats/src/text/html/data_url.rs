@@ -27,7 +27,7 @@ pub(super) fn decode(url: &[u8]) -> Option<DataUrl> {
     let is_base64 = memchr::memmem::find(&name, b";base64").is_some();
     let data = percent(&references(data));
     let mut message = b"From html-normalise\nContent-type: ".to_vec();
-    message.extend_from_slice(head.get(PREFIX_LEN..).unwrap_or_default());
+    message.extend(head.iter().skip(PREFIX_LEN).map(u8::to_ascii_lowercase));
     message.push(b'\n');
     if is_base64 {
         message.extend_from_slice(b"Content-transfer-encoding: base64\n");

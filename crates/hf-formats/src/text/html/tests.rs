@@ -249,3 +249,27 @@ fn hostile_pages_are_read_once() {
         }
     }
 }
+
+#[test]
+fn documents_in_urls_are_messages_for_clamscan() {
+    use hf_core::{ChildRole, FileType};
+
+    use crate::testing::{Event, Recorder};
+
+    for (quirks, role, want) in [
+        (
+            true,
+            ChildRole::Typed(FileType::Mail),
+            "From html-normalise\nContent-type: text/html;base64\nContent-transfer-encoding: base64\n\nSGVsbG8=",
+        ),
+        (false, ChildRole::Member, "Hello"),
+    ] {
+        let mut recorder = Recorder::default();
+        recorder.options.clamav_quirks = quirks;
+        let page = b"<html><b a=\"data:text/html;base64,SGVsbG8=\">x";
+        recorder.run(&super::FORMAT, page).expect("pages are never broken");
+        let name = b"data:text/html;base64".to_vec();
+        let event = Event::Child(name, want.as_bytes().to_vec(), role);
+        assert!(recorder.events.contains(&event), "{:?}", recorder.events);
+    }
+}

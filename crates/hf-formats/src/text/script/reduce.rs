@@ -147,6 +147,13 @@ impl<'a, 'b> List<'a, 'b> {
         while let Some(token) = lexer.next() {
             inner.push(token);
         }
+        // ClamAV does not see the end of a word that is last.
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
+        if text.last().is_some_and(is_word)
+            && matches!(inner.tokens.last(), Some(Token::Name(_) | Token::Number(_)))
+        {
+            inner.tokens.pop();
+        }
         let start = self.tokens.len();
         for token in inner.tokens {
             self.tokens.push(token.owned());

@@ -99,6 +99,10 @@ const GOLDEN: &[(&str, &str)] = &[
     (r#"x="a\xg4c";b;"#, "x=\"a\u{4}c\";b;"),
     ("return 4294967295;a 1", "return -1;a 1"),
     ("foo</SCRIPT>", "foo"),
+    ("f((1</script>", "f((1</script>))"),
+    ("f)(</script>", "f)(</script>)"),
+    ("f(\"a</script>", "f(\"a</script>\")"),
+    ("eval(\"f(1;\");b</script>", "f(1;b"),
     ("a;</script ", "a;</script"),
 ];
 
@@ -110,10 +114,10 @@ fn scripts_are_sigtools() {
 }
 
 #[test]
-fn what_sigtool_loses_is_kept() {
-    check("eval('var x=1')", "var n000=1");
+fn unfinished_ends() {
+    check("eval('var x=1')", "var n000=");
     check("eval(\"alert(1)\");b", "alert(1)b");
-    check("x=eval(\"a\");", "x=a");
+    check("x=eval(\"a\");", "x=");
     check("foo", "foo");
     check("eval(\"eval(\\\"q(1)\\\")\")", "q(1)");
     check("\"unterminated", "\"unterminated\"");
