@@ -36,7 +36,13 @@ impl Sink for LayerSink<'_, '_, '_> {
     fn member(&mut self, member: &Member<'_>) -> Result<(), Stop> {
         self.scan.poll()?;
         let file_type = quirks::plain(self.layer.file_type);
-        let hits = self.scan.engine.matcher.member(file_type, self.layer.size(), member);
+        let mut member = member.clone();
+        // Parts of mails and members found behind other content have no place to clamscan.
+        let placeless = self.layer.embedded || file_type == FileType::Mail;
+        if placeless && self.scan.options().clamav_quirks {
+            member.position = 0;
+        }
+        let hits = self.scan.engine.matcher.member(file_type, self.layer.size(), &member);
         for hit in hits {
             let found = Found::of_match(&hit, HitKind::Container);
             self.scan.alert(self.layer, found)?;

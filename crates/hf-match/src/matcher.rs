@@ -217,8 +217,7 @@ impl Matcher {
         }
         let containers = small.containers.iter().map(|sig| CompiledContainer::new(&sig.sig));
         let containers = containers.collect();
-        let ignored = small.ignored.iter().filter(|entry| entry.sig.line_md5.is_none());
-        let ignored = ignored.map(|entry| entry.name.clone()).collect();
+        let ignored = ignored_names(&small.ignored);
         let magics = MagicPatterns::new(&small.magics);
         let hashes = packs.iter().map(HashTables::open).collect();
         let stores: Vec<Store> = packs.into_iter().map(Store::open).collect();
@@ -626,6 +625,19 @@ impl Matcher {
         let own = all.filter(|(_, body)| (body.target, body.group) == (target, group));
         own.map(|(pack, body)| (pack, body.sub)).collect()
     }
+}
+
+/// Returns the names that are ignored whatever their lines are; the last rule for a name holds.
+fn ignored_names(rules: &[Named<IgnoreSig>]) -> HashSet<String> {
+    let mut names = HashSet::new();
+    for rule in rules {
+        if rule.sig.line_md5.is_none() {
+            names.insert(rule.name.clone());
+        } else {
+            names.remove(&rule.name);
+        }
+    }
+    names
 }
 
 /// Ours: more are a mistake.

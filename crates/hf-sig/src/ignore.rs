@@ -1,7 +1,8 @@
 //! Signatures that are left out by name, as `.ign` and `.ign2` files say.
 //!
 //! A rule holds for signatures that are loaded after it. The name must be equal after a suffix
-//! `.UNOFFICIAL` or `.{...}` was cut off the signature's; with an MD5, the line must have it.
+//! `.UNOFFICIAL` or `.{...}` was cut off the signature's; with an MD5, the line must have it. Of several rules for one
+//! name the last one holds.
 
 use std::collections::HashMap;
 
@@ -10,16 +11,13 @@ use md5::{Digest as _, Md5};
 /// Collected ignore rules.
 #[derive(Debug, Clone, Default)]
 pub struct IgnoreSet {
-    rules: HashMap<Vec<u8>, Vec<Option<[u8; 16]>>>,
+    rules: HashMap<Vec<u8>, Option<[u8; 16]>>,
 }
 
 impl IgnoreSet {
     /// Adds a rule; `line_md5` limits it to a line of this content.
     pub fn insert(&mut self, name: &[u8], line_md5: Option<[u8; 16]>) {
-        let rules = self.rules.entry(name.to_vec()).or_default();
-        if !rules.contains(&line_md5) {
-            rules.push(line_md5);
-        }
+        self.rules.insert(name.to_vec(), line_md5);
     }
 
     /// True without any rule.
@@ -40,11 +38,11 @@ impl IgnoreSet {
         if self.rules.is_empty() {
             return false;
         }
-        let Some(rules) = self.rules.get(without_suffix(name)) else { return false };
-        rules.iter().any(|rule| match rule {
-            None => true,
-            Some(md5) => Md5::digest(line)[..] == md5[..],
-        })
+        match self.rules.get(without_suffix(name)) {
+            None => false,
+            Some(None) => true,
+            Some(Some(md5)) => Md5::digest(line)[..] == md5[..],
+        }
     }
 }
 
@@ -84,5 +82,16 @@ mod tests {
         check("A", None, "A", true);
         check("Abc", Some("the line"), "Abc", true);
         check("Abc", Some("another line"), "Abc", false);
+    }
+
+    #[test]
+    fn the_last_rule_for_a_name_holds() {
+        let other = Some(Md5::digest(b"another line").into());
+        let mut set = IgnoreSet::default();
+        set.insert(b"Abc", None);
+        set.insert(b"Abc", other);
+        assert!(!set.contains(b"Abc", b"the line"));
+        set.insert(b"Abc", None);
+        assert!(set.contains(b"Abc", b"the line"));
     }
 }
