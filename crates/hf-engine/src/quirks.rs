@@ -31,6 +31,8 @@ pub(crate) fn retyped(object: &[u8], kind: FileType) -> FileType {
     );
     if (is_plain || by_pattern) && has_executable(head) {
         FileType::Msexe
+    } else if matches!(kind, FileType::Java | FileType::LhaLzh) && has_page(head) {
+        FileType::Html
     } else if is_plain && has_pdf(head) {
         FileType::Pdf
     } else {
@@ -74,6 +76,13 @@ fn has_executable(head: &[u8]) -> bool {
     })
 }
 
+/// True when the bytes behind the magic make data a page.
+fn has_page(head: &[u8]) -> bool {
+    let mut data = head.to_vec();
+    data.iter_mut().take(MAGIC_LEN).for_each(|byte| *byte = 0);
+    hf_formats::identify(&data, None) == FileType::Html
+}
+
 /// `%PDF-`, any byte, a point.
 fn has_pdf(head: &[u8]) -> bool {
     let dotted = |at: usize| head.get(at.saturating_add(6)) == Some(&b'.');
@@ -82,6 +91,8 @@ fn has_pdf(head: &[u8]) -> bool {
 
 /// Bytes by which an object's type is decided.
 const HEAD_LEN: usize = 1024;
+/// Bytes of the magics of classes and LHA archives.
+const MAGIC_LEN: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -97,6 +108,10 @@ mod tests {
         assert_eq!(retyped(&far, FileType::BinaryData), FileType::BinaryData);
         assert_eq!(retyped(b"text %PDF-1.4", FileType::TextAscii), FileType::Pdf);
         assert_eq!(retyped(b"text %PDF-14", FileType::TextAscii), FileType::TextAscii);
+        let page = |off: usize| [vec![1; off], b"<html><body></html>".to_vec()].concat();
+        assert_eq!(retyped(&page(40), FileType::Java), FileType::Html);
+        assert_eq!(retyped(&page(1500), FileType::Java), FileType::Java);
+        assert_eq!(retyped(&page(40), FileType::PythonCompiled), FileType::PythonCompiled);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Sink for LayerSink<'_, '_, '_> {
     fn member(&mut self, member: &Member<'_>) -> Result<(), Stop> {
         self.scan.poll()?;
         let file_type = quirks::plain(self.layer.file_type);
-        let mut member = member.clone();
+        let mut member = *member;
         // Parts of mails and members found behind other content have no place to clamscan.
         let placeless = self.layer.embedded || file_type == FileType::Mail;
         if placeless && self.scan.options().clamav_quirks {

@@ -336,6 +336,12 @@ impl Loading<'_> {
         min.is_none_or(|min| min <= level) && max.is_none_or(|max| level <= max)
     }
 
+    /// True when an ignore list leaves a signature out by its name alone: where clamscan has taken the line apart by
+    /// then, no digest is that of the line.
+    pub(crate) fn is_ignored_by_name(&self, name: Text<'_>) -> bool {
+        self.is_ignored(name, Text::line(b""))
+    }
+
     /// True when an ignore list, or the choice of unwanted applications, leaves a signature out.
     pub(crate) fn is_ignored(&self, name: Text<'_>, line: Text<'_>) -> bool {
         self.ignore.contains(name.bytes(), line.bytes())

@@ -38,7 +38,7 @@ fn read(loading: &mut Loading<'_>, line: Text<'_>) -> Result<Outcome, Fault> {
     if !ndb::in_levels(loading, levels)? {
         return Ok(Outcome::Skipped);
     }
-    if loading.is_ignored(*name, line) {
+    if loading.is_ignored_by_name(*name) {
         return Ok(Outcome::Ignored);
     }
     let sig = ContainerSig {

@@ -20,8 +20,7 @@ fn read(loading: &mut Loading<'_>, line: Text<'_>) -> Result<Outcome, Fault> {
         line.fault(&codes::FIELDS, "a password has the form `NAME;TDB;TYPE;PASSWORD`")
     })?;
     let [name, tdb, kind, password] = fields;
-    // No digest is that of a password's line to clamscan, which has taken it apart by then.
-    if loading.is_ignored(name, Text::line(b"")) {
+    if loading.is_ignored_by_name(name) {
         return Ok(Outcome::Ignored);
     }
     let parsed = tdb::parse(tdb, loading.options.flevel, Some(Target::ANY))?;

@@ -34,7 +34,7 @@ fn read(loading: &mut Loading<'_>, line: Text<'_>, kind: FileType) -> Result<Out
         let reason = format!("the signature has 9 fields, here are {}", fields.len());
         return Err(line.fault(&codes::FIELDS, reason));
     };
-    if loading.is_ignored(name, line) {
+    if loading.is_ignored_by_name(name) {
         return Ok(Outcome::Ignored);
     }
     number(method)?;

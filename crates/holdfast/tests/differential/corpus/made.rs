@@ -4,7 +4,7 @@ mod archives;
 mod executables;
 mod texts;
 
-use hf_formats::testing_docs::{CfbBuilder, PdfBuilder, ole10_native, vba_document, zlib_stored};
+use hf_formats::testing_docs::{CfbBuilder, PdfBuilder, ole10_native, zlib_stored};
 
 use super::{Corpus, target_of};
 use crate::rng::Rng;
@@ -54,9 +54,6 @@ fn documents(corpus: &mut Corpus, rng: &mut Rng) {
         corpus.piece(&one, &["CL_TYPE_MSOLE2"]);
         corpus.piece(&two, &["CL_TYPE_MSOLE2"]);
     }
-    let source = format!("Sub AutoOpen()\r\n' {}\r\nEnd Sub\r\n", words(corpus, rng, 300));
-    corpus.add("made-vba.doc", &vba_document(&[("Module1", &source)]).build());
-    corpus.piece(source.as_bytes(), &["CL_TYPE_MSOLE2"]);
     for idx in 0..2 {
         let (text, data) = (words(corpus, rng, 500), chunk(corpus, rng, 3000));
         let file = PdfBuilder::new()

@@ -38,7 +38,9 @@ fn string(rng: &mut Rng, piece: &Piece) -> String {
             rest = tail;
         }
         // A wildcard at the end is not a YARA string.
-        let text = text.trim_end_matches(|letter| "? ".contains(letter));
+        let bytes: Vec<&str> = text.split_whitespace().collect();
+        let len = bytes.iter().rposition(|byte| !byte.contains('?')).map_or(0, |at| at + 1);
+        let text = bytes[..len].join(" ");
         return format!("{{ {text} 00 }}")
             .replace(" 00 }", if rng.percent(80) { " }" } else { " ?? 00 }" });
     }
