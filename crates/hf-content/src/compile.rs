@@ -10,6 +10,7 @@ use hf_core::signature::{
 };
 use hf_match::PackBuilder;
 use hf_pack::{Pack, PackMeta, PackWriter, SourceMeta};
+use hf_sig::cvd::Proof;
 use hf_sig::{LoadOptions, Summary};
 
 use crate::ignores::{self, IgnoreLines, Ignores};
@@ -103,6 +104,12 @@ fn describe(meta: &mut PackMeta, database: &Bytes, summary: &Summary) {
         signatures: summary.signatures,
         version,
         built_at,
+        proof: match summary.container.as_ref().map(|container| &container.proof) {
+            None | Some(Proof::None) => String::new(),
+            Some(Proof::List) => "signed list of members".to_owned(),
+            Some(Proof::Header) => "signed header".to_owned(),
+            Some(Proof::Detached { signer }) => format!("detached signature by {signer}"),
+        },
     });
     let room = WARNINGS_MAX.saturating_sub(meta.warnings.len());
     meta.warnings.extend(summary.warnings.iter().take(room).map(ToString::to_string));

@@ -14,6 +14,7 @@
 
 mod cache;
 mod compile;
+mod detached;
 mod directory;
 mod error;
 mod ignores;
@@ -25,5 +26,6 @@ mod stamp;
 mod store;
 
 pub use compile::{COMPILER_VERSION, ContentOptions, compile_in_memory};
+pub use detached::{certificates, signature_beside};
 pub use error::{ContentError, ContentErrorKind};
 pub use store::{ContentStore, OpenedContent, OpenedPack, PackOrigin};

@@ -120,7 +120,7 @@ fn of_directory(
 }
 
 /// Returns the version that the header of a container on disk states.
-fn container_version(path: &Path) -> Option<u32> {
+pub(crate) fn container_version(path: &Path) -> Option<u32> {
     let mut header = Vec::new();
     File::open(path).ok()?.take(512).read_to_end(&mut header).ok()?;
     container_header(&header).map(|(version, _)| version)

@@ -10,6 +10,7 @@ use hf_pack::{Pack, WritePackError, anonymous_file, seal};
 
 use crate::cache::{Cache, PACK_SUFFIX};
 use crate::compile::compile;
+use crate::detached::signature_beside;
 use crate::ignores::Ignores;
 use crate::prune::{prune, touch};
 use crate::read::{Seen, digests, read_ahead};
@@ -89,7 +90,7 @@ impl ContentStore {
         let groups = groups(paths, options, &mut content.warnings)?;
         let mut opening = Opening {
             cache: self.cache(&mut content.warnings),
-            options,
+            options: options.clone(),
             ignores: Ignores::default(),
             warnings: content.warnings,
             keys: Vec::new(),
@@ -117,9 +118,10 @@ impl ContentStore {
 }
 
 /// The work of one call.
-struct Opening<'a> {
+struct Opening {
     cache: Option<Cache>,
-    options: &'a ContentOptions,
+    /// With the detached signature of the container that is being opened.
+    options: ContentOptions,
     ignores: Ignores,
     warnings: Vec<String>,
     /// Packs in use.
@@ -127,16 +129,20 @@ struct Opening<'a> {
     built: bool,
 }
 
-impl Opening<'_> {
+impl Opening {
     fn group(&mut self, group: &Group) -> Result<OpenedPack, ContentError> {
+        self.options.load.containers.detached = match &group.sources[..] {
+            [source] if group.kind == GroupKind::Container => signature_beside(&source.path)?,
+            _ => None,
+        };
         let Some(cache) = self.cache.clone() else { return self.in_memory(group) };
-        let id = group_id(group, self.options, &self.ignores);
+        let id = group_id(group, &self.options, &self.ignores);
         if let Some(pack) = self.stamped(&cache, &id, group) {
             return Ok(OpenedPack { pack, origin: PackOrigin::Stamped });
         }
         for _ in 0..ATTEMPTS {
             let seen = digests(group)?;
-            let key = pack_key(group, &seen, self.options, &self.ignores);
+            let key = pack_key(group, &seen, &self.options, &self.ignores);
             let mut opened = self.verified(&cache, &key).map(|pack| (pack, PackOrigin::Verified));
             if opened.is_none() {
                 let _lock = cache.lock(&key);
@@ -233,7 +239,7 @@ impl Opening<'_> {
     ) -> Result<Option<Arc<Pack>>, BuildError> {
         let draft = cache.draft().map_err(BuildError::Cache)?;
         let compiled = read_ahead(group, |databases| {
-            compile(databases, self.options, &self.ignores, draft.file())
+            compile(databases, &self.options, &self.ignores, draft.file())
         });
         let (_, meta) = compiled.map_err(|err| match err.kind {
             ContentErrorKind::Write(WritePackError::Io(err)) => BuildError::Cache(err),
@@ -274,7 +280,7 @@ impl Opening<'_> {
         let memory = |err| ContentError::read("memory", err);
         let file = anonymous_file("content").map_err(memory)?;
         let (file, _) =
-            read_ahead(group, |databases| compile(databases, self.options, &self.ignores, file))?;
+            read_ahead(group, |databases| compile(databases, &self.options, &self.ignores, file))?;
         seal(&file).map_err(memory)?;
         let pack = Pack::open(file)
             .map_err(|err| ContentError::new("memory", ContentErrorKind::Open(err)))?;

@@ -11,10 +11,33 @@ use hf_content::{
 };
 use hf_core::signature::HashOf;
 use hf_match::HashTables;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const A: &str = "0123456789abcdef0123456789abcdef:68:Test.A-1\n";
 const B: &str = "1123456789abcdef0123456789abcdef:69:Test.B-1\n";
+
+/// An unsigned container of version 8 with one database.
+fn container(member: &str, text: &str) -> Vec<u8> {
+    let header = "ClamAV-VDB:1 Jan 2021 00-00 +0000:8:1:1:X:X:test:1609459200";
+    let digest: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let info = format!("{header}\n{member}:{}:{digest}\n", text.len());
+    let mut bytes = format!("{header:512}").into_bytes();
+    for (name, text) in [("COPYING", "free"), ("test.info", &info), (member, text)] {
+        let mut block = [0; 512];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[124..135].copy_from_slice(format!("{:011o}", text.len()).as_bytes());
+        block[148..156].fill(b' ');
+        block[156] = b'0';
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        bytes.extend(block);
+        bytes.extend(text.bytes());
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
 
 struct Bench {
     dir: TempDir,
@@ -135,6 +158,17 @@ fn a_touched_source_is_read_but_not_compiled() {
 }
 
 #[test]
+fn every_container_is_its_own_pack() {
+    let bench = Bench::new(&[("b.hdb", B)]);
+    bench.write("daily.cud", container("daily.hdb", A));
+    bench.check(&[Built, Built], 2);
+    bench.write("b.hdb", B.to_owned() + A);
+    let content = bench.check(&[Verified, Built], 3);
+    let source = &content.packs[0].pack.meta().sources[0];
+    assert_eq!((source.version, source.built_at.as_str()), (Some(8), "1 Jan 2021 00-00 +0000"));
+}
+
+#[test]
 fn an_altered_pack_is_refused_and_built_again() {
     for alter in [
         |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1),
@@ -178,15 +212,30 @@ fn a_damaged_record_costs_only_time() {
 
 #[test]
 fn ignore_lists_hold_for_every_pack() {
-    let bench = Bench::new(&[("a.hdb", A), ("b.hdb", B), ("x.ign2", "Test.B-1\n")]);
-    bench.check(&[Built], 1);
+    let bench = Bench::new(&[("b.hdb", B), ("x.ign2", "Test.B-1\n")]);
+    bench.write("daily.cud", container("daily.hdb", A));
     bench.settle();
-    bench.check(&[Verified], 1);
-    bench.check(&[Stamped], 1);
+    bench.check(&[Built, Built], 1);
+    bench.settle();
+    bench.check(&[Verified, Verified], 1);
+    bench.check(&[Stamped, Stamped], 1);
     bench.write("x.ign2", "Test.A-1\n");
-    bench.check(&[Built], 1);
+    bench.check(&[Built, Built], 1);
     bench.write("x.ign2", "Test.B-1\n");
-    let content = bench.check(&[Verified], 1);
+    let content = bench.check(&[Verified, Verified], 1);
+    assert_eq!(names(&content, 0x01, 68), ["Test.A-1"]);
+}
+
+#[test]
+fn lists_inside_a_cached_container_hold_for_what_is_read_after_it() {
+    let bench = Bench::new(&[("b.hdb", &(A.to_owned() + B))]);
+    bench.write("daily.cud", container("daily.ign2", "Test.B-1\n"));
+    bench.settle();
+    bench.check(&[Built, Built], 1);
+    bench.settle();
+    bench.check(&[Verified, Verified], 1);
+    bench.write("b.hdb", B.to_owned() + A);
+    let content = bench.check(&[Stamped, Built], 1);
     assert_eq!(names(&content, 0x01, 68), ["Test.A-1"]);
 }
 
@@ -280,4 +329,65 @@ fn built_in_content() {
     assert_eq!(pack.meta().signatures, 1);
     let bad = compile_in_memory(&[("a.hdb", b"x")], &ContentOptions::default()).unwrap_err();
     assert_eq!(bad.path, Path::new("a.hdb"));
+}
+
+/// The test key of `hf-sig` that signed the lists of members in its fixtures.
+const INFO_MODULUS: &str = "\
+    20659016031752706235486032121522863316924743068096350422801771836583926799283884\
+    41701150190986732123906677902304168069882448242728251006664318222881188111371693\
+    18319481266162204359172209181576034700468055286130495497081719206434957215362479\
+    86062638949854722386676209896620022993749405026447125120226622461971969960526606\
+    30470814029014864055181754537869032607337209715638269479597474962241511627441703\
+    31538903540543768850261779877356048401324050231544092145265420440104773001621535\
+    75071793614587120767373207066356008652687715102923717869462767089758497082491301\
+    810498531194978928246222878818328267244166832177839599647";
+
+fn fixture(name: &str) -> Vec<u8> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../hf-sig/tests/fixtures/sign/");
+    fs::read(format!("{dir}{name}")).unwrap()
+}
+
+/// Opens the databases; returns the proof of the first, or the reason why it is refused.
+fn open_signed(bench: &Bench, with_root: bool) -> Result<String, String> {
+    let mut options = ContentOptions::default();
+    let keys = &mut options.load.containers.keys;
+    keys.info = hf_sig::cvd::RsaKey::from_decimal(INFO_MODULUS, 65_537);
+    if with_root {
+        keys.roots = hf_content::certificates(bench.dir.path()).unwrap();
+        assert_eq!(keys.roots.len(), 1);
+    }
+    let opened = ContentStore::new(bench.cache()).open(&[bench.db()], &options);
+    match opened {
+        Ok(content) => Ok(content.packs[0].pack.meta().sources[0].proof.clone()),
+        Err(error) => match error.kind {
+            ContentErrorKind::Rejected(rejected) => Err(rejected.diagnostic.reason),
+            ContentErrorKind::Read(_) => Err(error.path.display().to_string()),
+            kind => Err(kind.to_string()),
+        },
+    }
+}
+
+#[test]
+fn detached_signatures_are_looked_for() {
+    let bench = Bench::new(&[]);
+    fs::write(bench.dir.path().join("root.pem"), fixture("root.pem")).unwrap();
+    fs::write(bench.dir.path().join("README"), "no certificate").unwrap();
+    // The signature in its header is not valid: only the detached one counts. Its version is 7.
+    bench.write("t.cvd", fixture("t.cvd"));
+    let header = Err("the signature in the header is not valid".to_owned());
+    assert_eq!(open_signed(&bench, true), header);
+    bench.write("t-6.cvd.sign", fixture("t-7.cvd.sign"));
+    assert_eq!(open_signed(&bench, true), header, "the signature of another version");
+    bench.write("t-7.cvd.sign", fixture("t-7.cvd.sign"));
+    let by_signer = Ok("detached signature by Holdfast test signer".to_owned());
+    assert_eq!(open_signed(&bench, true), by_signer);
+    assert_eq!(open_signed(&bench, true), by_signer, "from the cache");
+    assert_eq!(open_signed(&bench, false), header, "without a certificate");
+    bench.write("t-7.cvd.sign", fixture("good.sign"));
+    let other = open_signed(&bench, true).unwrap_err();
+    assert!(other != *header.as_ref().unwrap_err(), "another file's signature: {other}");
+    fs::remove_file(bench.db().join("t-7.cvd.sign")).unwrap();
+    fs::create_dir(bench.db().join("t-7.cvd.sign")).unwrap();
+    let located = open_signed(&bench, true).unwrap_err();
+    assert!(located.ends_with("t-7.cvd.sign"), "{located}");
 }

@@ -37,6 +37,9 @@ pub struct SourceMeta {
     pub version: Option<u32>,
     /// Build time that a CVD states, as text; empty when unknown.
     pub built_at: String,
+    /// By what a container was verified, in words; empty when by nothing.
+    #[serde(default)]
+    pub proof: String,
 }
 
 /// How many of one kind are not run.
