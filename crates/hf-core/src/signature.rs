@@ -563,4 +563,6 @@ pub enum NotRun {
     Certificate,
     /// `ioc`.
     OpenIoc,
+    /// `pdb`, `gdb`, `wdb`: kept, but no link is compared with them yet.
+    Phishing,
 }

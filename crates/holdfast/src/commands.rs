@@ -6,6 +6,7 @@ mod options;
 mod print;
 mod scan;
 mod selftest;
+mod status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,11 +41,12 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "inspect" => inspect::run(matches),
         "content" => content::run(matches),
         "selftest" => selftest::run(matches),
+        "status" => status::run(matches),
         "completions" => print::completions(matches),
         _ => print::manual(matches),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("holdfast: {error:#}");
+        errln!("holdfast: {error:#}");
         ExitCode::from(exit::ERROR)
     })
 }

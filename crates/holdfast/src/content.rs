@@ -20,6 +20,8 @@ pub(crate) static BUILTIN: &[(&str, &str)] = &[
 
 /// Where ClamAV keeps its databases.
 const CLAMAV_FOLDER: &str = "/var/lib/clamav";
+/// Where ClamAV keeps certificates.
+const CLAMAV_CERTIFICATES: &str = "/etc/clamav/certs";
 
 /// What a command asks for.
 #[derive(Debug, Clone)]
@@ -36,6 +38,8 @@ pub(crate) struct Wanted {
     pub(crate) keep_going: bool,
     /// Which unwanted applications are loaded.
     pub(crate) pua: PuaChoice,
+    /// Folder of certificates; none for the usual places.
+    pub(crate) certificates: Option<PathBuf>,
     /// Without databases, take those of ClamAV before the built-in ones.
     pub(crate) like_clamav: bool,
 }
@@ -203,7 +207,8 @@ const DAYS_TO_1970: i64 = 719_468;
 /// # Errors
 /// A database cannot be read or is malformed.
 pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
-    let options = ContentOptions {
+    let mut content = Content::default();
+    let mut options = ContentOptions {
         load: LoadOptions {
             keep_going: wanted.keep_going,
             pua: wanted.pua.clone(),
@@ -216,7 +221,8 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
         },
         official_only: wanted.official_only,
     };
-    let mut content = Content::default();
+    options.load.containers.keys.roots =
+        roots(wanted.certificates.as_deref(), &mut content.warnings);
     let mut databases = wanted.databases.clone();
     let mut builtin = wanted.with_builtin;
     if databases.is_empty() {
@@ -241,6 +247,20 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
         content.add(OpenedPack { pack: builtin_pack()?, origin: PackOrigin::InMemory });
     }
     Ok(content)
+}
+
+/// Returns the certificates in which detached signatures may end: of the given folder, else of
+/// `$CVD_CERTS_DIR`, else of ClamAV's. Where they cannot be read, that is told, and older signatures count.
+pub(crate) fn roots(given: Option<&Path>, warnings: &mut Vec<String>) -> Vec<Vec<u8>> {
+    let named = std::env::var_os("CVD_CERTS_DIR").filter(|value| !value.is_empty());
+    let named = given.map(Path::to_path_buf).or_else(|| named.map(PathBuf::from));
+    let usual = || Some(PathBuf::from(CLAMAV_CERTIFICATES)).filter(|folder| folder.is_dir());
+    let Some(folder) = named.or_else(usual) else { return Vec::new() };
+    hf_content::certificates(&folder).unwrap_or_else(|error| {
+        let why = chain(&error);
+        warnings.push(format!("certificates: {why}; detached signatures are not verified"));
+        Vec::new()
+    })
 }
 
 /// Returns `/VERSION/TIME` as `clamscan --version` adds it for a daily database in this folder, or in

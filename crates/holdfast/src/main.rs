@@ -1,6 +1,9 @@
 //! Holdfast: one program under several names. This file only chooses what runs.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod output;
+
 mod clamscan;
 mod commands;
 mod content;

@@ -35,7 +35,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCod
         Ok(parsed) => parsed,
         Err(Refused(lines)) => {
             for line in lines {
-                eprintln!("{line}");
+                errln!("{line}");
             }
             return ExitCode::from(FAILED);
         }
@@ -54,7 +54,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCod
         Ok(out) => out,
         Err(line) => {
             Output::plain().line(line.as_bytes());
-            eprintln!("ERROR: Problem with internal logger.");
+            errln!("ERROR: Problem with internal logger.");
             return ExitCode::from(FAILED);
         }
     };
@@ -194,7 +194,7 @@ impl Run<'_> {
             }
             Note::Missing(why) => {
                 self.unreachable = true;
-                eprintln!("{}: {why}", path.display());
+                errln!("{}: {why}", path.display());
                 self.out.warn(&format!("WARNING: {}: Can't access file", path.display()));
                 return;
             }
@@ -237,7 +237,7 @@ impl Run<'_> {
                 self.found_inside(path, report, hit);
             }
             if self.parsed.on("bell") {
-                eprint!("\x07");
+                let _ = io::stderr().write_all(b"\x07");
             }
             self.act(scanned);
         } else if let Some(error) = &report.error {
@@ -349,6 +349,7 @@ fn wanted(parsed: &Parsed) -> Wanted {
         official_only: parsed.on("official-db-only"),
         yara: yara.unwrap_or_else(|| "yes".to_owned()),
         keep_going: false,
+        certificates: parsed.text("cvdcertsdir").map(PathBuf::from),
         like_clamav: true,
     }
 }
@@ -638,7 +639,7 @@ impl Output {
         if self.to_stdout {
             let _ = writeln!(io::stdout().lock(), "{line}");
         } else {
-            eprintln!("{line}");
+            errln!("{line}");
         }
         if let Some(log) = &mut self.log {
             let _ = writeln!(log, "{line}");

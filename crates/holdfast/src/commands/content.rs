@@ -1,5 +1,6 @@
 //! `holdfast content`: check, compile, list, describe and explain signatures.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,6 +36,17 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 #[derive(Default)]
 struct Checker {
     complaints: Vec<String>,
+    /// Signatures of kinds that nothing runs yet.
+    not_run: BTreeMap<NotRun, u64>,
+}
+
+impl Checker {
+    /// Returns lines that say what is not run.
+    fn not_run_lines(&self) -> impl Iterator<Item = String> {
+        self.not_run
+            .iter()
+            .map(|(what, count)| format!("{count} {what:?}: read and counted, not run yet"))
+    }
 }
 
 impl Collector for Checker {
@@ -56,7 +68,9 @@ impl Collector for Checker {
     fn icon(&mut self, _: SigMeta<'_>, _: IconSig) {}
     fn magic(&mut self, _: SigMeta<'_>, _: MagicSig) {}
     fn password(&mut self, _: SigMeta<'_>, _: PasswordSig) {}
-    fn phishing(&mut self, _: SigMeta<'_>, _: PhishingSig) {}
+    fn phishing(&mut self, meta: SigMeta<'_>, _: PhishingSig) {
+        self.not_run(meta, NotRun::Phishing);
+    }
     fn ignore(&mut self, _: SigMeta<'_>, _: IgnoreSig) {}
     fn config(&mut self, _: SigMeta<'_>, _: ConfigSig) {}
     fn yara(&mut self, meta: SigMeta<'_>, text: &str) {
@@ -64,7 +78,10 @@ impl Collector for Checker {
         let (_, warnings) = hf_yara::RuleSet::compile([source]);
         self.complaints.extend(warnings.into_iter().map(|warning| warning.text));
     }
-    fn not_run(&mut self, _: SigMeta<'_>, _: NotRun) {}
+    fn not_run(&mut self, _: SigMeta<'_>, what: NotRun) {
+        let count = self.not_run.entry(what).or_default();
+        *count = count.saturating_add(1);
+    }
 }
 
 fn lint(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -87,14 +104,15 @@ fn lint(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         for complaint in &checker.complaints {
             if json {
-                println!("{}", json!({"type": "diagnostic", "file": name, "reason": complaint}));
+                outln!("{}", json!({"type": "diagnostic", "file": name, "reason": complaint}));
             } else {
-                println!("{complaint}");
+                outln!("{complaint}");
             }
         }
         if !json {
             let complaints = diagnostics.len().saturating_add(checker.complaints.len());
-            println!("{}: {signatures} signatures, {complaints} complaints", safe_path(&path));
+            outln!("{}: {signatures} signatures, {complaints} complaints", safe_path(&path));
+            checker.not_run_lines().for_each(|line| outln!("  {line}"));
         }
     }
     Ok(ExitCode::from(if bad { exit::ERROR } else { exit::CLEAN }))
@@ -107,9 +125,9 @@ fn tell(diagnostic: &Diagnostic, json: bool) {
             "severity": format!("{:?}", diagnostic.severity).to_lowercase(),
             "line": diagnostic.line, "column": diagnostic.column, "reason": diagnostic.reason,
         });
-        println!("{line}");
+        outln!("{line}");
     } else {
-        println!("{}", diagnostic.render());
+        outln!("{}", diagnostic.render());
     }
 }
 
@@ -141,13 +159,13 @@ fn build(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let content = content::open(&scan::wanted(matches))?;
     for warning in &content.warnings {
-        eprintln!("holdfast: warning: {warning}");
+        errln!("holdfast: warning: {warning}");
     }
     for opened in &content.packs {
         let bytes = u64::try_from(opened.pack.as_bytes().len()).unwrap_or(u64::MAX);
         let sources: Vec<&str> =
             opened.pack.meta().sources.iter().map(|source| source.name.as_str()).collect();
-        println!(
+        outln!(
             "{:?}: {} signatures, {}: {}",
             opened.origin,
             opened.pack.meta().signatures,
@@ -155,21 +173,25 @@ fn build(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             sources.join(" ")
         );
     }
-    println!("{} signatures in {:.2} s", content.signatures, started.elapsed().as_secs_f64());
+    outln!("{} signatures in {:.2} s", content.signatures, started.elapsed().as_secs_f64());
     Ok(ExitCode::SUCCESS)
 }
 
 fn list(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let content = content::open(&scan::wanted(matches))?;
     for warning in &content.warnings {
-        eprintln!("holdfast: warning: {warning}");
+        errln!("holdfast: warning: {warning}");
     }
     for opened in &content.packs {
         let meta = opened.pack.meta();
         for source in &meta.sources {
             let version = source.version.map(|v| format!(" version {v}")).unwrap_or_default();
-            let signed = if meta.official { "signed or built in" } else { "unsigned" };
-            println!(
+            let signed = match (source.proof.as_str(), meta.official) {
+                ("", true) => "built in",
+                ("", false) => "unsigned",
+                (proof, _) => proof,
+            };
+            outln!(
                 "{:<28} {:>9} signatures  {signed}{version}{}{}  blake3:{}",
                 source.name,
                 source.signatures,
@@ -179,13 +201,15 @@ fn list(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             );
         }
         for not_run in &meta.not_run {
-            println!(
+            outln!(
                 "{:<28} {:>9} {:?}: read and counted, not run yet",
-                "", not_run.count, not_run.what
+                "",
+                not_run.count,
+                not_run.what
             );
         }
     }
-    println!("{:<28} {:>9} signatures", "together", content.signatures);
+    outln!("{:<28} {:>9} signatures", "together", content.signatures);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -199,34 +223,31 @@ fn info(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         let bytes = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
         let name = base_name(path);
-        let mut nothing = Checker::default();
-        let loaded = hf_sig::load(
-            &name,
-            &bytes,
-            &LoadOptions::default(),
-            &mut IgnoreSet::default(),
-            &mut nothing,
-        );
+        let mut checker = Checker::default();
+        let options = verified_as_in_use(matches, path)?;
+        let ignored = &mut IgnoreSet::default();
+        let loaded = hf_sig::load(&name, &bytes, &options, ignored, &mut checker);
         match loaded {
             Ok(summary) => {
                 let language =
                     summary.language.map_or_else(|| "unknown".to_owned(), |l| format!("{l:?}"));
-                println!("{shown}: {language}, {} signatures", summary.signatures);
-                println!("  verified: {}", if summary.official { "yes" } else { "no" });
-                println!("  left out: {}, ignored: {}", summary.skipped, summary.ignored);
+                outln!("{shown}: {language}, {} signatures", summary.signatures);
+                outln!("  verified: {}", if summary.official { "yes" } else { "no" });
+                outln!("  left out: {}, ignored: {}", summary.skipped, summary.ignored);
+                checker.not_run_lines().for_each(|line| outln!("  {line}"));
                 for warning in &summary.warnings {
-                    println!("{}", warning.render());
+                    outln!("{}", warning.render());
                 }
                 if let Some(container) = &summary.container {
                     let header = &container.header;
-                    println!("  build time: {}", header.build_time);
-                    println!("  version: {}, builder: {}", header.version, header.builder);
-                    println!("  functionality level: {}", header.flevel);
-                    println!("  proof: {:?}", container.proof);
+                    outln!("  build time: {}", header.build_time);
+                    outln!("  version: {}, builder: {}", header.version, header.builder);
+                    outln!("  functionality level: {}", header.flevel);
+                    outln!("  proof: {:?}", container.proof);
                 }
             }
             Err(rejected) => {
-                println!("{}", rejected.diagnostic.render());
+                outln!("{}", rejected.diagnostic.render());
                 return Ok(ExitCode::from(exit::ERROR));
             }
         }
@@ -234,15 +255,29 @@ fn info(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns options with the certificates in use and the detached signature beside a container.
+fn verified_as_in_use(matches: &ArgMatches, path: &Path) -> anyhow::Result<LoadOptions> {
+    let mut options = LoadOptions::default();
+    let mut warnings = Vec::new();
+    let given = matches.get_one::<PathBuf>("certificates");
+    options.containers.keys.roots = content::roots(given.map(PathBuf::as_path), &mut warnings);
+    options.containers.detached = hf_content::signature_beside(path)?;
+    for warning in warnings {
+        errln!("holdfast: warning: {warning}");
+    }
+    Ok(options)
+}
+
 fn pack_info(shown: &str, pack: &Pack) {
     let meta = pack.meta();
-    println!(
+    outln!(
         "{shown}: compiled pack, format {}, compiler {}",
-        meta.format_version, meta.compiler_version
+        meta.format_version,
+        meta.compiler_version
     );
-    println!("  signatures: {}, signed or built in: {}", meta.signatures, meta.official);
-    println!("  blake3: {}", display::hex(pack.digest()));
-    println!(
+    outln!("  signatures: {}, signed or built in: {}", meta.signatures, meta.official);
+    outln!("  blake3: {}", display::hex(pack.digest()));
+    outln!(
         "  verified: {}",
         match pack.verify() {
             Ok(()) => "yes".to_owned(),
@@ -250,10 +285,13 @@ fn pack_info(shown: &str, pack: &Pack) {
         }
     );
     for source in &meta.sources {
-        println!("  source {}: {} signatures", source.name, source.signatures);
+        outln!("  source {}: {} signatures", source.name, source.signatures);
+    }
+    for not_run in &meta.not_run {
+        outln!("  {} {:?}: read and counted, not run yet", not_run.count, not_run.what);
     }
     for (section, len) in pack.sections() {
-        println!("  section {:#010x}: {}", section.0, display::bytes(len));
+        outln!("  section {:#010x}: {}", section.0, display::bytes(len));
     }
 }
 
@@ -279,10 +317,10 @@ fn explain(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             continue;
         }
         match hf_sig::explain(&name, line) {
-            Ok(words) => println!("{words}\n"),
+            Ok(words) => outln!("{words}\n"),
             Err(diagnostic) => {
                 bad = true;
-                println!("{}\n", diagnostic.render());
+                outln!("{}\n", diagnostic.render());
             }
         }
         shown = shown.saturating_add(1);

@@ -18,11 +18,12 @@ use crate::{content, json, session};
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let content = content::open(&scan::wanted(matches))?;
     for warning in &content.warnings {
-        eprintln!("holdfast: warning: {warning}");
+        errln!("holdfast: warning: {warning}");
     }
     let options =
         ScanOptions { all_match: true, full_tree: true, explain: true, ..ScanOptions::default() };
-    let config = session::worker_config(&content, &scan::limits(matches), &options)?;
+    let mut config = session::worker_config(&content, &scan::limits(matches), &options)?;
+    config.memory_bytes = scan::worker_memory(matches);
     let mut workers = session::workers(config, 1).context("cannot start a worker")?;
     let worker = workers.first_mut().context("no worker")?;
     let mut worst = Verdict::Clean;
@@ -36,9 +37,9 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         let report = worker.scan(Job { request: ScanRequest::default(), file, size }).report;
         let verdict = hf_policy::decide(&report, Tell::All).verdict;
         if matches.get_flag("json") {
-            println!("{}", json::tree(path, &report));
+            outln!("{}", json::tree(path, &report));
         } else {
-            print!("{}", draw(path, &report, verdict));
+            crate::output::text(format_args!("{}", draw(path, &report, verdict)));
         }
         worst = worst.max(verdict);
     }

@@ -96,6 +96,14 @@ const LOOK: &str = "What is looked for";
 const TELL: &str = "What is told";
 const LIMIT: &str = "Limits";
 
+const CERTIFICATES: Opt = opt(
+    "certificates",
+    Path,
+    CONTENT,
+    "Folder of certificates (*.pem, *.crt) in which detached signatures (*.sign) of databases may end; \
+     without it $CVD_CERTS_DIR, else /etc/clamav/certs",
+);
+
 static CONTENT_OPTIONS: &[Opt] = &[
     opt(
         "database",
@@ -112,6 +120,7 @@ static CONTENT_OPTIONS: &[Opt] = &[
         "Skip malformed signatures and say so, instead of refusing their file",
     ),
     opt("official-only", Switch, CONTENT, "Use only signed databases"),
+    CERTIFICATES,
     opt("yara", OneOf(&["yes", "no", "only"]), CONTENT, "Use YARA rules").default("yes"),
 ];
 
@@ -149,16 +158,24 @@ static SCAN_OPTIONS: &[Opt] = &[
     opt("like-clamav", Switch, LOOK, "Follow ClamAV's visible quirks (docs/compatibility.md)"),
     opt("json", Switch, TELL, "One JSON object on each line, for every file (docs/json.md)"),
     opt("explain", Switch, TELL, "Say why a file matched: signature, offsets, bytes"),
-    opt("only-findings", Switch, TELL, "Do not list what is incomplete or was skipped").short('i'),
+    opt(
+        "only-findings",
+        Switch,
+        TELL,
+        "Do not list what is incomplete or was skipped; errors are always told",
+    )
+    .short('i'),
     opt("verbose", Switch, TELL, "List clean files and everything left out").short('v'),
     opt("no-progress", Switch, TELL, "No progress line on a terminal"),
     opt("no-summary", Switch, TELL, "No summary at the end"),
 ];
 
-static LIMIT_OPTIONS: &[Opt] = &[
-    opt("threads", Number, LIMIT, "Workers at once; 0 means one for each core")
+static THREAD_OPTIONS: &[Opt] =
+    &[opt("threads", Number, LIMIT, "Workers at once; 0 means one for each core")
         .short('t')
-        .default("0"),
+        .default("0")];
+
+static LIMIT_OPTIONS: &[Opt] = &[
     opt("max-scan-size", Size, LIMIT, "Bytes of one file with all that is in it").default("8G"),
     opt("max-object-size", Size, LIMIT, "Bytes of one object").default("8G"),
     opt("max-depth", Number, LIMIT, "Levels of nesting").default("17"),
@@ -177,6 +194,16 @@ pub(crate) fn command() -> Command {
         .subcommand(scan())
         .subcommand(inspect())
         .subcommand(content())
+        .subcommand(
+            Command::new("status")
+                .about(
+                    "Say which protections of the worker this machine has, and which limits hold",
+                )
+                .after_help(
+                    "Exit codes: 0 all are active, 2 no worker can run, 3 some are missing.",
+                )
+                .arg(opt("json", Switch, TELL, "One JSON object").arg()),
+        )
         .subcommand(
             Command::new("selftest")
                 .about("Prove that a worker can do nothing but compute")
@@ -209,7 +236,8 @@ fn scan() -> Command {
                 .num_args(0..)
                 .help("Files and folders; - is standard input; without any, this folder"),
         );
-    with(with(with(command, CONTENT_OPTIONS), SCAN_OPTIONS), LIMIT_OPTIONS)
+    let command = with(with(command, CONTENT_OPTIONS), SCAN_OPTIONS);
+    with(with(command, THREAD_OPTIONS), LIMIT_OPTIONS)
 }
 
 fn inspect() -> Command {
@@ -243,7 +271,8 @@ fn content() -> Command {
         .subcommand(
             Command::new("info")
                 .about("Describe a database, a signed container or a compiled pack")
-                .arg(files()),
+                .arg(files())
+                .arg(CERTIFICATES.arg()),
         )
         .subcommand(
             Command::new("explain")

@@ -1,7 +1,6 @@
 //! Completions and manual pages, generated from the table of options.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,7 +15,10 @@ use super::options;
 pub(crate) fn completions(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let shell = matches.get_one::<String>("shell").map_or("bash", String::as_str);
     let shell: Shell = shell.parse().map_err(anyhow::Error::msg)?;
-    clap_complete::generate(shell, &mut options::command(), "holdfast", &mut io::stdout());
+    // The generator panics when it cannot write.
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut options::command(), "holdfast", &mut text);
+    crate::output::bytes(&text);
     Ok(ExitCode::SUCCESS)
 }
 

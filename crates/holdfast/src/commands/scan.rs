@@ -29,13 +29,13 @@ use crate::{json, session};
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let content = content::open(&wanted(matches))?;
     for warning in &content.warnings {
-        eprintln!("holdfast: warning: {warning}");
+        errln!("holdfast: warning: {warning}");
     }
     let options = scan_options(matches);
     let walk = walk_options(matches)?;
     let named = named(matches)?;
     let mut config = session::worker_config(&content, &limits(matches), &options)?;
-    config.memory_bytes = *matches.get_one::<u64>("worker-memory").unwrap_or(&(2 << 30));
+    config.memory_bytes = worker_memory(matches);
     let workers = session::workers(config, threads(matches)).context("cannot start a worker")?;
     let progress = Progress::start(matches, &named, &walk);
     let mut run = Run {
@@ -122,7 +122,7 @@ impl Run {
         }
         if self.json {
             self.line(&json::skipped(path, &text, error).to_string());
-        } else if self.verbose || (!self.only_findings && (error || shown)) {
+        } else if self.verbose || error || (!self.only_findings && shown) {
             let word = if error { "error" } else { "skipped" };
             self.line(&format!("{word:<11} {}: {text}", safe_path(path)));
         }
@@ -272,6 +272,7 @@ pub(crate) fn wanted(matches: &ArgMatches) -> Wanted {
         keep_going: matches.get_flag("keep-going"),
         // Packs hold all classes; which are told is an option of the scan.
         pua: PuaChoice::All,
+        certificates: matches.get_one::<PathBuf>("certificates").cloned(),
         like_clamav: false,
     }
 }
@@ -282,6 +283,11 @@ pub(crate) fn threads(matches: &ArgMatches) -> usize {
         None | Some(0) => session::threads(),
         Some(count) => usize::try_from(*count).unwrap_or(1).min(256),
     }
+}
+
+/// Returns the memory of one worker in bytes.
+pub(super) fn worker_memory(matches: &ArgMatches) -> u64 {
+    *matches.get_one::<u64>("worker-memory").unwrap_or(&(2 << 30))
 }
 
 /// Returns the limits that the options ask for.

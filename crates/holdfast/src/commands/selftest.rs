@@ -24,10 +24,10 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             let line = json!({
                 "asked": row.asked, "stopped": row.stopped, "reported": row.parent_reported,
             });
-            println!("{line}");
+            outln!("{line}");
         } else {
             let word = if row.stopped { "stopped" } else { "NOT STOPPED" };
-            println!("{:<44} {word:<12} {}", row.asked, row.parent_reported);
+            outln!("{:<44} {word:<12} {}", row.asked, row.parent_reported);
         }
     }
     Ok(ExitCode::from(if all { exit::CLEAN } else { exit::ERROR }))
