@@ -12,12 +12,11 @@ use rustix::fs::FlockOperation;
 use crate::cache::{Cache, DRAFT_PREFIX, LOCK_SUFFIX, PACK_SUFFIX, RECORD_SUFFIX};
 use crate::record::Record;
 
-/// Notes that a record's pack is in use; at most once a day, because a start must not write.
-pub(crate) fn touch(record: &File) {
+/// True once a day, when a record's pack is to be read whole; notes that it is in use. Who may not
+/// note it leaves that to the owner of the cache.
+pub(crate) fn is_due(record: &File) -> bool {
     let now = SystemTime::now();
-    if record.metadata().is_ok_and(|meta| age(&meta, now) > DAY) {
-        let _ = record.set_modified(now);
-    }
+    record.metadata().is_ok_and(|meta| age(&meta, now) > DAY) && record.set_modified(now).is_ok()
 }
 
 /// Removes what is not worth keeping. `in_use` names packs.

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::time::SystemTime;
 
 use crate::ContentError;
 use crate::compile::Bytes;
-use crate::sources::Group;
+use crate::sources::{Group, Source};
 use crate::stamp::Stamp;
 
 /// How a source was when it was read.
@@ -38,7 +38,9 @@ pub(crate) fn digests(group: &Group) -> Result<Vec<Seen>, ContentError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let helpers = cores.min(sources.len()).min(READERS_MAX).saturating_sub(1);
     let mut all = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let helpers: Vec<_> = (0..helpers)
+            .map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
         let mut all = work();
         for helper in helpers {
             // A panic in a helper is a panic here: it could not have read its share.
@@ -68,26 +70,33 @@ fn seen(path: &Path) -> io::Result<Seen> {
     Ok(Seen { digest: *hasher.finalize().as_bytes(), stamp })
 }
 
-/// Hands the databases of a group to `compile` in their order; the next is read meanwhile.
-pub(crate) fn read_ahead<R>(
-    group: &Group,
-    compile: impl FnOnce(mpsc::IntoIter<Result<Bytes, ContentError>>) -> R,
-) -> R {
+/// Databases in the order of their group.
+pub(crate) type Databases<'a> = Box<dyn Iterator<Item = Result<Bytes, ContentError>> + 'a>;
+
+/// Hands the databases of a group to `compile` in their order; the next is read meanwhile, if the
+/// system has a thread for it.
+pub(crate) fn read_ahead<R>(group: &Group, compile: impl FnOnce(Databases<'_>) -> R) -> R {
     std::thread::scope(|scope| {
         let (sender, databases) = mpsc::sync_channel(0);
-        scope.spawn(move || {
+        let work = move || {
             for source in &group.sources {
-                let read = std::fs::read(&source.path)
-                    .map(|bytes| Bytes::new(&source.path, &source.name, bytes))
-                    .map_err(|err| ContentError::read(&source.path, err));
                 // The compiler has given up.
-                if sender.send(read).is_err() {
+                if sender.send(read(source)).is_err() {
                     break;
                 }
             }
-        });
-        compile(Receiver::into_iter(databases))
+        };
+        match std::thread::Builder::new().spawn_scoped(scope, work) {
+            Ok(_) => compile(Box::new(databases.into_iter())),
+            Err(_) => compile(Box::new(group.sources.iter().map(read))),
+        }
     })
+}
+
+fn read(source: &Source) -> Result<Bytes, ContentError> {
+    std::fs::read(&source.path)
+        .map(|bytes| Bytes::new(&source.path, &source.name, bytes))
+        .map_err(|err| ContentError::read(&source.path, err))
 }
 
 const BLOCK: usize = 1 << 18;

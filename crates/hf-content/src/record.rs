@@ -29,7 +29,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Reads a group's record, and its file for [`Cache::touch`].
+    /// Reads a group's record, and its file for [`crate::prune::is_due`].
     pub(crate) fn read(cache: &Cache, id: &str) -> Option<(Self, File)> {
         let mut file = cache.read(&format!("{id}{RECORD_SUFFIX}"))?;
         let mut text = Vec::new();

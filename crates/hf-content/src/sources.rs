@@ -116,12 +116,25 @@ fn of_directory(
     if plan.read.is_empty() {
         return Err(ContentError::new(dir, ContentErrorKind::NoDatabases));
     }
-    Ok(plan.read.into_iter().map(|name| Source { path: dir.join(&name), name }).collect())
+    let found = plan.read.into_iter().map(|name| Source { path: dir.join(&name), name });
+    found.map(of_directory_file).collect()
+}
+
+/// Refuses what has the name of a database but would never end, or never begin, when it is read.
+fn of_directory_file(source: Source) -> Result<Source, ContentError> {
+    let meta = fs::metadata(&source.path).map_err(|err| ContentError::read(&source.path, err))?;
+    match meta.is_file() {
+        true => Ok(source),
+        false => Err(ContentError::new(&source.path, ContentErrorKind::NotAFile)),
+    }
 }
 
 /// Returns the version that the header of a container on disk states.
 pub(crate) fn container_version(path: &Path) -> Option<u32> {
     let mut header = Vec::new();
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     File::open(path).ok()?.take(512).read_to_end(&mut header).ok()?;
     container_header(&header).map(|(version, _)| version)
 }
@@ -183,5 +196,10 @@ mod tests {
         assert_eq!(open(dir.path()), "no supported database files found");
         assert_eq!(open(&dir.path().join("absent.hdb")), "cannot read it");
         assert_eq!(open(Path::new("/dev/null")), "neither a file nor a directory");
+        for name in ["x.ndb", "x.cvd"] {
+            let dir = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink("/dev/zero", dir.path().join(name)).unwrap();
+            assert_eq!(open(dir.path()), "neither a file nor a directory");
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::cache::{Cache, PACK_SUFFIX};
 use crate::compile::compile;
 use crate::detached::signature_beside;
 use crate::ignores::Ignores;
-use crate::prune::{prune, touch};
+use crate::prune::{is_due, prune};
 use crate::read::{Seen, digests, read_ahead};
 use crate::record::{Record, group_id, pack_key};
 use crate::sources::{Group, GroupKind, groups};
@@ -137,8 +137,8 @@ impl Opening {
         };
         let Some(cache) = self.cache.clone() else { return self.in_memory(group) };
         let id = group_id(group, &self.options, &self.ignores);
-        if let Some(pack) = self.stamped(&cache, &id, group) {
-            return Ok(OpenedPack { pack, origin: PackOrigin::Stamped });
+        if let Some((pack, origin)) = self.stamped(&cache, &id, group) {
+            return Ok(OpenedPack { pack, origin });
         }
         for _ in 0..ATTEMPTS {
             let seen = digests(group)?;
@@ -168,7 +168,12 @@ impl Opening {
     }
 
     /// Returns the pack that the group's record names, when every stamp fits.
-    fn stamped(&mut self, cache: &Cache, id: &str, group: &Group) -> Option<Arc<Pack>> {
+    fn stamped(
+        &mut self,
+        cache: &Cache,
+        id: &str,
+        group: &Group,
+    ) -> Option<(Arc<Pack>, PackOrigin)> {
         let (record, file) = Record::read(cache, id)?;
         if record.sources.len() != group.sources.len() {
             return None;
@@ -181,16 +186,17 @@ impl Opening {
         }
         let pack = cache.read(&pack_name(&record.key))?;
         let stamp = Stamp::of(&pack.metadata().ok()?);
-        if record.pack != Some(stamp) {
+        // A disk may lose a bit without a trace in any stamp.
+        let due = is_due(&file);
+        if record.pack != Some(stamp) || due {
             // Its sources are unchanged, so its key stands; only its own bytes are in doubt.
             let pack = self.verified(cache, &record.key)?;
             self.remember(cache, id, &record.key, &pack, record.sources);
-            return Some(pack);
+            return Some((pack, PackOrigin::Verified));
         }
         let pack = Pack::open(pack).ok().filter(|pack| *pack.digest() == record.pack_digest)?;
-        touch(&file);
         self.keys.push(record.key);
-        Some(pack)
+        Some((pack, PackOrigin::Stamped))
     }
 
     /// Returns a pack from the cache after reading it whole; an altered one is removed.

@@ -199,6 +199,20 @@ fn an_altered_pack_is_refused_and_built_again() {
 }
 
 #[test]
+fn a_lost_bit_is_noticed_within_a_day() {
+    let bench = Bench::new(&[("a.hdb", A)]);
+    bench.check(&[Built], 1);
+    bench.settle();
+    bench.check(&[Verified], 1);
+    bench.check(&[Stamped], 1);
+    let [record] = &bench.files(".json")[..] else { panic!("one record") };
+    let yesterday = SystemTime::now() - Duration::from_secs(25 * 3600);
+    fs::File::open(record).unwrap().set_modified(yesterday).unwrap();
+    bench.check(&[Verified], 1);
+    bench.check(&[Stamped], 1);
+}
+
+#[test]
 fn a_damaged_record_costs_only_time() {
     let bench = Bench::new(&[("a.hdb", A)]);
     bench.check(&[Built], 1);
