@@ -133,7 +133,12 @@ pub enum Probe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// Confined and waiting for objects.
-    Ready(Vec<Protection>),
+    Ready {
+        /// The mechanisms of confinement.
+        protections: Vec<Protection>,
+        /// What was left out of the content; text for people, not to be believed.
+        warnings: Vec<String>,
+    },
     /// It cannot work; text for people.
     Refused(String),
     /// The answer to one request.
@@ -145,6 +150,11 @@ pub enum FromWorker {
     },
     /// A probe returned: `Ok` means that what must not succeed succeeded.
     Probed(Result<(), String>),
+}
+
+impl FromWorker {
+    /// Most warnings in one [`FromWorker::Ready`].
+    pub const WARNINGS_MAX: usize = 101;
 }
 
 /// One mechanism of confinement and whether it is in force.
@@ -182,7 +192,12 @@ impl Message for FromWorker {
     fn check(&self, _descriptors: usize) -> Result<(), &'static str> {
         match self {
             Self::Report { report, .. } => check_report(report),
-            Self::Ready(protections) if protections.len() > 64 => Err("number of protections"),
+            Self::Ready { protections, .. } if protections.len() > 64 => {
+                Err("number of protections")
+            }
+            Self::Ready { warnings, .. } if warnings.len() > FromWorker::WARNINGS_MAX => {
+                Err("number of warnings")
+            }
             _ => Ok(()),
         }
     }

@@ -26,6 +26,11 @@ use object::ObjectBuffer;
 pub trait Scanner {
     /// Scans one object. The bytes may belong to a file that changes meanwhile.
     fn scan(&mut self, object: &[u8], request: &ScanRequest) -> Report;
+
+    /// Returns what was left out of the content when the scanner was made, for people.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// True when this process was started to be a worker.
@@ -77,8 +82,24 @@ fn serve(
         return channel.send(&FromWorker::Refused(why), &[], None);
     }
     let protections = protections.into_iter().map(told).collect();
-    channel.send(&FromWorker::Ready(protections), &[], None)?;
+    let warnings = bounded(scanner.warnings());
+    channel.send(&FromWorker::Ready { protections, warnings }, &[], None)?;
     answer_all(&mut channel, scanner.as_mut())
+}
+
+/// Returns as many warnings, each as long, as a message may hold.
+fn bounded(mut warnings: Vec<String>) -> Vec<String> {
+    let more = warnings.len().saturating_sub(WARNINGS_KEPT);
+    warnings.truncate(WARNINGS_KEPT);
+    for warning in &mut warnings {
+        if let Some((end, _)) = warning.char_indices().nth(WARNING_CHARS) {
+            warning.truncate(end);
+        }
+    }
+    if more > 0 {
+        warnings.push(format!("and {more} more warnings"));
+    }
+    warnings
 }
 
 fn answer_all(channel: &mut ParentChannel, scanner: &mut dyn Scanner) -> Result<(), IpcError> {
@@ -166,6 +187,10 @@ pub(crate) const WORKER_ARG: &str = "--worker";
 
 /// Exit code after a broken channel.
 const USAGE: u8 = 64;
+
+/// Ours: nobody reads more; one line is added that tells how many were left out.
+const WARNINGS_KEPT: usize = FromWorker::WARNINGS_MAX - 1;
+const WARNING_CHARS: usize = 2000;
 
 /// Without these a worker is not confined.
 const REQUIRED: &[&str] = &[hf_sys::confine::SECCOMP, hf_sys::confine::BOUNDS];

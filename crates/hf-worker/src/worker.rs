@@ -58,6 +58,7 @@ pub struct Worker {
     since: Instant,
     answers: VecDeque<Answer>,
     protections: Vec<Protection>,
+    warnings: Vec<String>,
     /// Objects that the worker that runs now may still be sent.
     objects_left: u64,
     /// Deaths one after the other without any job to blame.
@@ -73,6 +74,7 @@ impl Worker {
         let running = Running::start(&config)?;
         Ok(Self {
             protections: running.protections.clone(),
+            warnings: running.warnings.clone(),
             running: Some(running),
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
@@ -89,6 +91,12 @@ impl Worker {
     #[must_use]
     pub fn protections(&self) -> &[Protection] {
         &self.protections
+    }
+
+    /// Returns what the first process left out of the content: a stranger's text, to be escaped.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns the process id of the worker that runs now.

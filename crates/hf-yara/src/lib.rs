@@ -8,6 +8,8 @@
 //! Sources: the YARA manual; the documentation of yara-x 1.22.
 #![forbid(unsafe_code)]
 
+mod depth;
+
 use std::fmt;
 
 use yara_x::{Compiler, PatternKind, Rules, Scanner, SourceCode};
@@ -49,6 +51,10 @@ impl RuleSet {
         compiler.enable_includes(false).relaxed_re_syntax(true).condition_optimization(true);
         let mut warnings = Vec::new();
         for (idx, source) in sources.into_iter().enumerate() {
+            if let Some(text) = depth::too_deep(source.text) {
+                warnings.push(Warning { file: source.file.to_owned(), text });
+                continue;
+            }
             compiler.new_namespace(&format!("{idx}:{}", source.file));
             let errors_before = compiler.errors().len();
             let code = SourceCode::from(source.text).with_origin(source.file);
@@ -186,6 +192,15 @@ mod tests {
         let (names, warnings) = hits(&[text], b"abc");
         assert_eq!(names, ["good", "last"]);
         assert_eq!(warnings, 1);
+    }
+
+    #[test]
+    fn a_tower_of_brackets_is_left_out() {
+        let (open, close) = ("(".repeat(100_000), ")".repeat(100_000));
+        let tower = format!("rule a {{ condition: {open}true{close} }}");
+        let nots = format!("rule a {{ condition: {} true }}", "not ".repeat(100_000));
+        let good = "rule good { condition: true }";
+        assert_eq!(hits(&[&tower, good, &nots], b"abc"), (vec!["good".to_owned()], 2));
     }
 
     #[test]

@@ -29,9 +29,22 @@ pub(crate) fn safe_path(path: &Path) -> String {
     safe(path.as_os_str().as_bytes())
 }
 
-/// Characters that change the direction of the text around them.
+/// Returns text of several lines, of which only the line ends stay as they are.
+pub(crate) fn safe_lines(text: &str) -> String {
+    let mut safe = String::new();
+    for c in text.chars() {
+        if (c.is_control() && c != '\n') || is_direction(c) {
+            let _ = write!(safe, "{}", c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Characters that change the direction of the text around them, or end a line.
 fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns ` > a.zip > b` for a part of an object; empty for the file itself.

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use hf_core::Report;
@@ -43,12 +43,21 @@ pub(crate) enum Event {
 pub(crate) struct Scanned {
     /// The path as the user would write it.
     pub(crate) path: PathBuf,
-    /// The very file that was scanned.
-    pub(crate) file: File,
+    /// The very file that was scanned, if it is kept.
+    pub(crate) file: Option<File>,
     /// Size in bytes when it was opened.
     pub(crate) size: u64,
     /// What was found.
     pub(crate) report: Report,
+}
+
+/// What becomes of the descriptor of a scanned file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// It comes with the result.
+    Kept,
+    /// It is closed.
+    Closed,
 }
 
 struct Job {
@@ -59,44 +68,99 @@ struct Job {
 }
 
 /// Walks and scans; ends when everything is told or `receive` breaks.
+///
+/// # Errors
+/// The system has no thread left for the walk, or none for any worker.
 pub(crate) fn drive(
     named: Vec<Named>,
     options: &WalkOptions,
     workers: Vec<Worker>,
+    files: Files,
     receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
-) {
-    let stop = AtomicBool::new(false);
+) -> io::Result<()> {
+    let pace = &Pace::new(files);
     let (jobs_in, jobs_out) = sync_channel::<Job>(QUEUE_LEN);
     let (events_in, events_out) = sync_channel::<(u64, Event)>(QUEUE_LEN);
     let jobs_out = Arc::new(Mutex::new(jobs_out));
     thread::scope(|scope| {
-        let stop = &stop;
         let notes = events_in.clone();
-        scope.spawn(move || walk_all(named, options, stop, &jobs_in, &notes));
+        let walk = move || walk_all(named, options, pace, &jobs_in, &notes);
+        thread::Builder::new().spawn_scoped(scope, walk)?;
+        let mut started = Err(io::ErrorKind::NotFound.into());
         for worker in workers {
             let jobs = Arc::clone(&jobs_out);
             let events = events_in.clone();
-            scope.spawn(move || scan_all(worker, &jobs, &events, stop));
+            let work = move || scan_all(worker, &jobs, &events, pace, files);
+            match thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(_) => started = Ok(()),
+                // Fewer are slower, and do the same.
+                Err(error) if started.is_err() => started = Err(error),
+                Err(_) => break,
+            }
         }
         drop(events_in);
         drop(jobs_out);
-        in_order(&events_out, stop, receive);
-        stop.store(true, Ordering::Relaxed);
+        started?;
+        in_order(&events_out, pace, receive);
+        pace.stop();
         // Senders that wait for room end when the receiver is gone.
         drop(events_out);
-    });
+        Ok(())
+    })
+}
+
+/// Keeps the walk from running far ahead of what is told: one object that takes long would else pile
+/// up the results behind it without bound.
+struct Pace {
+    /// Number of the next event to tell; none when the run is to end.
+    next: Mutex<Option<u64>>,
+    moved: Condvar,
+    ahead: u64,
+}
+
+impl Pace {
+    fn new(files: Files) -> Self {
+        let ahead = match files {
+            Files::Kept => AHEAD_WITH_FILES,
+            Files::Closed => AHEAD,
+        };
+        Self { next: Mutex::new(Some(0)), moved: Condvar::new(), ahead }
+    }
+
+    fn stop(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, next: Option<u64>) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.moved.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Waits until an event may be begun; false when the run is to end.
+    fn wait(&self, seq: u64) -> bool {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let far = |next: &mut Option<u64>| {
+            next.is_some_and(|next| seq >= next.saturating_add(self.ahead))
+        };
+        let next = self.moved.wait_while(next, far).unwrap_or_else(PoisonError::into_inner);
+        next.is_some()
+    }
 }
 
 fn walk_all(
     named: Vec<Named>,
     options: &WalkOptions,
-    stop: &AtomicBool,
+    pace: &Pace,
     jobs: &SyncSender<Job>,
     events: &SyncSender<(u64, Event)>,
 ) {
     let mut seq = 0u64;
     let mut visit = |step: Step| {
-        if stop.load(Ordering::Relaxed) {
+        if !pace.wait(seq) {
             return ControlFlow::Break(());
         }
         let sent = match step {
@@ -126,11 +190,12 @@ fn scan_all(
     mut worker: Worker,
     jobs: &Mutex<Receiver<Job>>,
     events: &SyncSender<(u64, Event)>,
-    stop: &AtomicBool,
+    pace: &Pace,
+    files: Files,
 ) {
     let mut paths: BTreeMap<u64, PathBuf> = BTreeMap::new();
     loop {
-        while worker.has_room() && !stop.load(Ordering::Relaxed) {
+        while worker.has_room() && !pace.is_stopped() {
             let Some(job) = next_job(jobs, worker.is_idle()) else { break };
             let Job { seq, path, file, size } = job;
             let name = path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
@@ -142,7 +207,8 @@ fn scan_all(
         let hf_worker::Answer { job, report, .. } = answer;
         let seq = job.request.id;
         let path = paths.remove(&seq).unwrap_or_default();
-        let scanned = Scanned { path, file: job.file, size: job.size, report };
+        let file = (files == Files::Kept).then_some(job.file);
+        let scanned = Scanned { path, file, size: job.size, report };
         if events.send((seq, Event::Scanned(scanned))).is_err() {
             return;
         }
@@ -159,7 +225,7 @@ fn next_job(jobs: &Mutex<Receiver<Job>>, wait: bool) -> Option<Job> {
 
 fn in_order(
     events: &Receiver<(u64, Event)>,
-    stop: &AtomicBool,
+    pace: &Pace,
     receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) {
     let mut next = 0u64;
@@ -169,10 +235,10 @@ fn in_order(
         while let Some(event) = early.remove(&next) {
             next = next.saturating_add(1);
             if receive(event).is_break() {
-                stop.store(true, Ordering::Relaxed);
-                return;
+                return pace.stop();
             }
         }
+        pace.set(Some(next));
     }
     for event in early.into_values() {
         if receive(event).is_break() {
@@ -183,3 +249,8 @@ fn in_order(
 
 /// Jobs that wait between walk and workers: enough for full batches, few enough descriptors.
 const QUEUE_LEN: usize = 64;
+
+/// Ours: results are some hundred bytes each.
+const AHEAD: u64 = 1 << 16;
+/// Ours: with the rest below the 1024 descriptors that a process has by default.
+const AHEAD_WITH_FILES: u64 = 512;

@@ -33,7 +33,9 @@ pub(crate) fn bytes(bytes: &[u8]) {
     }
 }
 
-/// Prints a line to standard error; that nobody reads it changes nothing.
+/// Prints lines to standard error; that nobody reads them changes nothing. They may name what strangers
+/// named, so that they are escaped.
 pub(crate) fn error(line: Arguments<'_>) {
+    let line = crate::display::safe_lines(&line.to_string());
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use regex_automata::meta::Regex;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
@@ -243,7 +244,7 @@ impl Walker<'_, '_> {
         if size == 0 {
             return self.note(at.path, Note::Empty);
         }
-        let fd = match open(at, OFlags::NONBLOCK | OFlags::NOCTTY, follow) {
+        let fd = match open_patiently(at, OFlags::NONBLOCK | OFlags::NOCTTY, follow) {
             Ok(fd) => fd,
             Err(Errno::ACCESS | Errno::PERM) => return self.note(at.path, Note::AccessDenied),
             Err(Errno::LOOP) => return self.note(at.path, Note::SymbolicLink),
@@ -251,6 +252,19 @@ impl Walker<'_, '_> {
             Err(error) => return self.note(at.path, Note::CannotOpen(text(error))),
         };
         (self.visit)(Step::File { path: at.path.to_path_buf(), file: File::from(fd), size })
+    }
+}
+
+/// Waits for a descriptor: those of files that are being scanned become free.
+fn open_patiently(at: &At<'_>, flags: OFlags, follow: bool) -> Result<OwnedFd, Errno> {
+    let until = Instant::now() + DESCRIPTOR_WAIT;
+    loop {
+        match open(at, flags, follow) {
+            Err(Errno::MFILE | Errno::NFILE) if Instant::now() < until => {
+                std::thread::sleep(DESCRIPTOR_POLL);
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -298,6 +312,10 @@ fn text(error: Errno) -> String {
 
 /// ClamAV looks only at this many bytes of a path when it excludes or includes.
 const MATCHED_PATH_LEN: usize = 512;
+
+/// Ours: as long as an ordinary file takes, and not as long as that nobody believes in an end.
+const DESCRIPTOR_WAIT: Duration = Duration::from_secs(10);
+const DESCRIPTOR_POLL: Duration = Duration::from_millis(2);
 
 /// Magic numbers of file systems without files worth scanning. Source: linux/magic.h.
 const PSEUDO_FILESYSTEMS: [u64; 10] = [

@@ -16,6 +16,10 @@ impl Scanner for EngineScanner {
     fn scan(&mut self, object: &[u8], _request: &ScanRequest) -> Report {
         self.engine.scan(object)
     }
+
+    fn warnings(&self) -> Vec<String> {
+        self.engine.warnings().to_vec()
+    }
 }
 
 /// Runs as a worker until the parent is done.

@@ -83,7 +83,7 @@ fn everything_a_worker_says_arrives() {
     let protection =
         Protection { name: "seccomp".to_owned(), active: true, detail: "all".to_owned() };
     let messages = [
-        FromWorker::Ready(vec![protection]),
+        FromWorker::Ready { protections: vec![protection], warnings: vec!["w".to_owned()] },
         FromWorker::Refused("no".to_owned()),
         FromWorker::Probed(Err("no".to_owned())),
         answer(7, 0),

@@ -29,6 +29,7 @@ pub(crate) struct Running {
     channel: Channel<ToWorker, FromWorker>,
     words: LastWords,
     pub(crate) protections: Vec<Protection>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Running {
@@ -41,8 +42,9 @@ impl Running {
             .send_until(&setup, config.packs.iter().map(|(_, file)| &**file), deadline)
             .and_then(|()| running.receive(deadline));
         match answer {
-            Ok(FromWorker::Ready(protections)) => {
+            Ok(FromWorker::Ready { protections, warnings }) => {
                 running.protections = protections;
+                running.warnings = warnings;
                 Ok(running)
             }
             Ok(FromWorker::Refused(why)) => Err(SpawnError::Refused(why)),
@@ -78,6 +80,7 @@ impl Running {
             words,
             lifeline: Some(our_end),
             protections: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn worker(how: &str) -> ExitCode {
     let mut raw = std::os::unix::net::UnixStream::from(socket.try_clone().unwrap());
     let mut channel = Channel::<FromWorker, ToWorker>::new(socket);
     channel.receive(None).unwrap();
-    channel.send(&FromWorker::Ready(Vec::new()), &[], None).unwrap();
+    channel.send(&ready(), &[], None).unwrap();
     let (ToWorker::Scan(requests), _files) = channel.receive(None).unwrap() else {
         return ExitCode::FAILURE;
     };
@@ -48,7 +48,7 @@ pub(crate) fn worker(how: &str) -> ExitCode {
         "garbage" => raw.write_all(&[0x5a; 4096]).unwrap(),
         "huge" => raw.write_all(b"HFW1\x02\0\0\0\xff\xff\xff\xff").unwrap(),
         "wrong-id" => channel.send(&answer(77, Report::default()), &[], None).unwrap(),
-        "twice-ready" => channel.send(&FromWorker::Ready(Vec::new()), &[], None).unwrap(),
+        "twice-ready" => channel.send(&ready(), &[], None).unwrap(),
         "descriptors" => {
             use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
             let mut space = [std::mem::MaybeUninit::uninit(); 64];
@@ -69,4 +69,8 @@ pub(crate) fn worker(how: &str) -> ExitCode {
     let _ = raw.read(&mut [0; 1]);
     std::thread::sleep(Duration::from_secs(60));
     ExitCode::SUCCESS
+}
+
+fn ready() -> hf_ipc::FromWorker {
+    hf_ipc::FromWorker::Ready { protections: Vec::new(), warnings: Vec::new() }
 }

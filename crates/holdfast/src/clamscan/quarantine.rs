@@ -35,18 +35,21 @@ pub(crate) fn act(action: &Action, scanned: &Scanned) -> Result<String, String> 
     } else {
         format!("{} (real path: '{}')", path.display(), real.display())
     };
+    let Some(file) = &scanned.file else {
+        return Err(format!("Can't act on {}: it was closed", path.display()));
+    };
     match action {
-        Action::Remove => match remove(&real, &scanned.file) {
+        Action::Remove => match remove(&real, file) {
             Ok(()) => Ok(format!("{who}: Removed.")),
             Err(error) => Err(format!("Can't remove file '{}': {error}", path.display())),
         },
-        Action::Move(folder) => match move_to(&real, &scanned.file, folder) {
+        Action::Move(folder) => match move_to(&real, file, folder) {
             Ok(to) => Ok(format!("{who}: moved to '{}'", to.display())),
             Err(error) => {
                 Err(format!("Can't move file {} to {}: {error}", path.display(), folder.display()))
             }
         },
-        Action::Copy(folder) => match copy_to(&real, &scanned.file, folder) {
+        Action::Copy(folder) => match copy_to(&real, file, folder) {
             Ok(to) => Ok(format!("{who}: copied to '{}'", to.display())),
             Err(error) => Err(format!("Can't copy file '{}': {error}", path.display())),
         },
@@ -188,7 +191,7 @@ mod tests {
 
     fn scanned(path: &Path) -> Scanned {
         let file = File::open(path).unwrap();
-        Scanned { path: path.to_path_buf(), file, size: 1, report: Report::default() }
+        Scanned { path: path.to_path_buf(), file: Some(file), size: 1, report: Report::default() }
     }
 
     #[test]

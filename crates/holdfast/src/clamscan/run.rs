@@ -19,7 +19,7 @@ use super::parse::{Parsed, Refused, parse};
 use super::quarantine::{Action, act};
 use super::summary::Summary;
 use crate::content::{self, Wanted};
-use crate::drive::{Event, Named, Scanned, drive};
+use crate::drive::{Event, Files, Named, Scanned, drive};
 use crate::session;
 use crate::walk::{Follow, Note, WalkOptions};
 
@@ -116,6 +116,9 @@ fn scan(parsed: &Parsed, out: &mut Output, signatures: &mut u64) -> Result<ExitC
         .map_err(|error| fatal(format!("ERROR: {error}")))?;
     let workers = session::workers(config, session::threads())
         .map_err(|error| fatal(format!("ERROR: {error}")))?;
+    for warning in workers.first().map(hf_worker::Worker::warnings).unwrap_or_default() {
+        out.warn(&format!("WARNING: {}", crate::display::safe_lines(warning)));
+    }
     let mut run = Run {
         parsed,
         out,
@@ -124,10 +127,12 @@ fn scan(parsed: &Parsed, out: &mut Output, signatures: &mut u64) -> Result<ExitC
         unreachable: false,
         tell: if options.all_match { Tell::All } else { Tell::One },
     };
-    drive(named, &walk, workers, &mut |event| {
+    let files = if run.action.is_some() { Files::Kept } else { Files::Closed };
+    drive(named, &walk, workers, files, &mut |event| {
         run.event(event);
         ControlFlow::Continue(())
-    });
+    })
+    .map_err(|error| fatal(format!("ERROR: {error}")))?;
     run.summary.ended = SystemTime::now();
     Ok(run.finish())
 }
@@ -384,7 +389,7 @@ fn named(parsed: &Parsed, out: &mut Output) -> Result<Vec<Named>, Fatal> {
         .into_iter()
         .map(|path| {
             if path.as_os_str() == "-" && parsed.text("file-list").is_none() {
-                let file = session::standard_input()
+                let file = session::standard_input(u64::MAX)
                     .map_err(|error| fatal(format!("ERROR: Can't read standard input: {error}")))?;
                 Ok(Named::Open(PathBuf::from(STDIN), file))
             } else {

@@ -25,11 +25,13 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let mut config = session::worker_config(&content, &scan::limits(matches), &options)?;
     config.memory_bytes = scan::worker_memory(matches);
     let mut workers = session::workers(config, 1).context("cannot start a worker")?;
+    session::rules_or_refusal(&workers, matches.get_flag("keep-going"))?;
     let worker = workers.first_mut().context("no worker")?;
     let mut worst = Verdict::Clean;
     for path in matches.get_many::<PathBuf>("paths").into_iter().flatten() {
         let file = if path.as_os_str() == "-" {
-            session::standard_input().context("cannot read standard input")?
+            session::standard_input(scan::limits(matches).max_object_bytes)
+                .context("cannot read standard input")?
         } else {
             File::open(path).with_context(|| format!("cannot open {}", safe_path(path)))?
         };

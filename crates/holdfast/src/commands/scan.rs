@@ -21,7 +21,7 @@ use self::progress::Progress;
 use super::exit;
 use crate::content::{self, Wanted};
 use crate::display::{self, safe_path};
-use crate::drive::{Event, Named, Scanned, drive};
+use crate::drive::{Event, Files, Named, Scanned, drive};
 use crate::walk::{Follow, Note, WalkOptions};
 use crate::{json, session};
 
@@ -31,12 +31,16 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     for warning in &content.warnings {
         errln!("holdfast: warning: {warning}");
     }
+    if content.signatures == 0 {
+        anyhow::bail!("there is no signature in the databases, so nothing could be found");
+    }
     let options = scan_options(matches);
     let walk = walk_options(matches)?;
     let named = named(matches)?;
     let mut config = session::worker_config(&content, &limits(matches), &options)?;
     config.memory_bytes = worker_memory(matches);
     let workers = session::workers(config, threads(matches)).context("cannot start a worker")?;
+    session::rules_or_refusal(&workers, matches.get_flag("keep-going"))?;
     let progress = Progress::start(matches, &named, &walk);
     let mut run = Run {
         json: matches.get_flag("json"),
@@ -46,13 +50,21 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         tell: if options.all_match { Tell::All } else { Tell::One },
         progress,
         counts: Counts::default(),
-        output_gone: false,
+        output_gone: None,
     };
     let started = Instant::now();
-    drive(named, &walk, workers, &mut |event| run.event(event));
+    drive(named, &walk, workers, Files::Closed, &mut |event| run.event(event))
+        .context("cannot start a thread")?;
     run.progress.end();
-    if !matches.get_flag("no-summary") && !run.output_gone {
+    if !matches.get_flag("no-summary") && run.output_gone.is_none() {
         run.summary(started, content.signatures);
+    }
+    if let Some(error) = &run.output_gone {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            errln!("holdfast: cannot write to standard output: {error}");
+        }
+        // What was not told is not known to anybody.
+        run.counts.errors = run.counts.errors.saturating_add(1);
     }
     Ok(ExitCode::from(run.counts.exit()))
 }
@@ -92,7 +104,8 @@ struct Run {
     tell: Tell,
     progress: Progress,
     counts: Counts,
-    output_gone: bool,
+    /// Why nothing more can be told; the run ends.
+    output_gone: Option<io::Error>,
 }
 
 impl Run {
@@ -102,13 +115,14 @@ impl Run {
             Event::Note(path, note) => self.note(&path, &note),
             Event::Scanned(scanned) => self.scanned(&scanned),
         }
-        if self.output_gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.output_gone.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn line(&mut self, line: &str) {
         self.progress.hidden(|| {
-            if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
-                self.output_gone = error.kind() == io::ErrorKind::BrokenPipe;
+            let mut out = io::stdout().lock();
+            if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+                self.output_gone = Some(error);
             }
         });
     }
@@ -378,7 +392,8 @@ fn named(matches: &ArgMatches) -> anyhow::Result<Vec<Named>> {
     let mut named = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
-            let file = session::standard_input().context("cannot read standard input")?;
+            let file = session::standard_input(limits(matches).max_object_bytes)
+                .context("cannot read standard input")?;
             named.push(Named::Open(PathBuf::from("stdin"), file));
         } else {
             named.push(Named::Path(path));

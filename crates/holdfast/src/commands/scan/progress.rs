@@ -79,7 +79,7 @@ impl Progress {
 /// Adds up sizes in the background; an estimate, so links and exclusions do not matter.
 fn count(roots: Vec<PathBuf>, cross: bool, bar: &ProgressBar, stop: &Arc<AtomicBool>) {
     let (bar, stop) = (bar.clone(), Arc::clone(stop));
-    std::thread::spawn(move || {
+    let work = move || {
         use std::os::unix::fs::MetadataExt as _;
         for root in roots {
             let device = std::fs::metadata(&root).map(|meta| meta.dev()).ok();
@@ -106,7 +106,9 @@ fn count(roots: Vec<PathBuf>, cross: bool, bar: &ProgressBar, stop: &Arc<AtomicB
                 }
             }
         }
-    });
+    };
+    // Without it there is only no estimate.
+    let _ = std::thread::Builder::new().spawn(work);
 }
 
 /// Folders that are not counted.
