@@ -181,9 +181,10 @@ impl Facts for Layer<'_> {
     }
 
     fn levels(&self) -> usize {
-        // A normalised text is matched in the place of the text, a normalised page one level below the page.
-        let page = self.normalised && self.file_type == FileType::Html;
-        self.ancestors.len().saturating_add(usize::from(page))
+        // The pieces of a normalised text are matched in the place of the text; a text that is normalised as a whole
+        // and a normalised page, one level below.
+        let is_whole = self.file_type == FileType::Html || self.text == TextCopy::Whole;
+        self.ancestors.len().saturating_add(usize::from(self.normalised && is_whole))
     }
 
     fn told_size(&self) -> Option<u64> {

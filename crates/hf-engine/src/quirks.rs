@@ -31,8 +31,10 @@ pub(crate) fn retyped(object: &[u8], kind: FileType) -> FileType {
     );
     if (is_plain || by_pattern) && has_executable(head) {
         FileType::Msexe
-    } else if matches!(kind, FileType::Java | FileType::LhaLzh) && has_page(head) {
-        FileType::Html
+    } else if let FileType::Java | FileType::LhaLzh = kind
+        && let Some(other) = behind_magic(head)
+    {
+        other
     } else if is_plain && has_pdf(head) {
         FileType::Pdf
     } else {
@@ -76,11 +78,12 @@ fn has_executable(head: &[u8]) -> bool {
     })
 }
 
-/// True when the bytes behind the magic make data a page.
-fn has_page(head: &[u8]) -> bool {
+/// Returns what the bytes behind the magic make of data, if that is a page or a mail.
+fn behind_magic(head: &[u8]) -> Option<FileType> {
     let mut data = head.to_vec();
     data.iter_mut().take(MAGIC_LEN).for_each(|byte| *byte = 0);
-    hf_formats::identify(&data, None) == FileType::Html
+    let kind = hf_formats::identify(&data, None);
+    matches!(kind, FileType::Html | FileType::Mail).then_some(kind)
 }
 
 /// `%PDF-`, any byte, a point.

@@ -244,8 +244,13 @@ impl<'e> Scan<'e> {
     /// Scans a layer that is another form of its parent's content.
     fn normalised(&mut self, layer: &Layer<'_>) -> Result<(), Stop> {
         self.count(layer);
-        self.match_normalised(layer)?;
-        let (Some(parent), TextCopy::Whole) = (layer.parent, layer.text) else { return Ok(()) };
+        let matched = self.match_normalised(layer);
+        let (Some(parent), TextCopy::Whole) = (layer.parent, layer.text) else { return matched };
+        // That the copy is trusted says nothing about the text, whose end it is.
+        match matched {
+            Err(Stop::Trusted) if !parent.trusted.get() => {}
+            other => other?,
+        }
         let mut end = Layer::below(parent, b"", true);
         end.file_type = layer.file_type;
         end.node = layer.node;

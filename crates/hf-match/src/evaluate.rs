@@ -332,6 +332,8 @@ impl Evaluator<'_, '_> {
                 }
                 Ok(last)
             }
+            // clamscan compares bytes before it runs expressions, so that one refers to nothing.
+            CompiledSub::Pcre { .. } if self.subject.clamav_quirks => Ok(None),
             CompiledSub::Pcre { offset, trigger, regex: Some(regex), flags } => {
                 if !self.triggered(members, trigger, idx)? {
                     return Ok(None);

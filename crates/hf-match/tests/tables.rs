@@ -174,6 +174,19 @@ fn byte_comparison_needs_several_parts_under_the_quirk() {
     }
 }
 
+#[test]
+fn byte_comparison_with_an_expression_never_holds_under_the_quirk() {
+    let facts = Known::default();
+    let object = [START, b"abc5\x07zz"].concat();
+    let text = "K;Engine:100-255,Target:0;0&1&2;616263;0/c5/;1(>>2#ib1#=7)\n\
+                N;Engine:100-255,Target:0;0&1&(2=0);616263;0/c5/;1(>>2#ib1#=7)\n\
+                P;Engine:81-255,Target:0;0;7171*7171\n";
+    let matcher = matcher(&[("t.ldb", text)]);
+    let plain = subject(&object, None, &facts);
+    assert_eq!(names(&scan(&matcher, &plain)), ["K"]);
+    assert_eq!(names(&scan(&matcher, &Subject { clamav_quirks: true, ..plain })), ["N"]);
+}
+
 fn executable(len: usize) -> Known {
     let section = |raw_off, raw_len| ExeSection { raw_off, raw_len, ..ExeSection::default() };
     let exe = ExeView {

@@ -1,9 +1,13 @@
-//! The objects that are scanned: real files of this machine and files made of their pieces.
+//! The objects that are scanned: files, and files made of their pieces.
+//!
+//! The files are those of this machine where a seed was asked for. Without one they are the project's own, so that
+//! the rounds are the same everywhere.
 //!
 //! Each object comes with the buffers that a scanner sees inside it ("pieces"), for signatures to be cut
 //! from. Pieces only steer the choice of signatures: what is right is what `clamscan` says.
 
 mod made;
+mod own;
 mod real;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +33,15 @@ pub(crate) struct Entry {
     pub(crate) crc32: u32,
 }
 
+/// Where files come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// This machine's own, and what its programs make of them.
+    Machine,
+    /// This project: the same everywhere.
+    Project,
+}
+
 /// What signatures are cut from.
 #[derive(Debug, Default)]
 pub(crate) struct Corpus {
@@ -43,10 +56,13 @@ pub(crate) struct Corpus {
 
 impl Corpus {
     /// Writes all objects below `root`.
-    pub(crate) fn build(root: &Path, rng: &mut Rng) -> Self {
+    pub(crate) fn build(root: &Path, from: From, rng: &mut Rng) -> Self {
         let mut corpus = Self { root: root.to_owned(), ..Self::default() };
-        real::collect(&mut corpus, rng);
-        made::build(&mut corpus, rng);
+        match from {
+            From::Machine => real::collect(&mut corpus, rng),
+            From::Project => own::collect(&mut corpus, rng),
+        }
+        made::build(&mut corpus, from, rng);
         corpus
     }
 

@@ -3,18 +3,22 @@
 mod archives;
 mod executables;
 mod texts;
+mod tools;
 
 use hf_formats::testing_docs::{CfbBuilder, PdfBuilder, ole10_native, zlib_stored};
 
-use super::{Corpus, target_of};
+use super::{Corpus, From, target_of};
 use crate::rng::Rng;
 
-pub(super) fn build(corpus: &mut Corpus, rng: &mut Rng) {
+pub(super) fn build(corpus: &mut Corpus, from: From, rng: &mut Rng) {
     executables::build(corpus, rng);
     texts::build(corpus, rng);
     documents(corpus, rng);
     others(corpus, rng);
     archives::build(corpus, rng);
+    if from == From::Machine {
+        tools::build(corpus, rng);
+    }
 }
 
 /// Returns some bytes of a real file, but not of an archive: members that are cut off are opened by us in more cases

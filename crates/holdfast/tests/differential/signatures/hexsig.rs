@@ -41,6 +41,12 @@ pub(crate) fn cut(rng: &mut Rng, bytes: &[u8], style: Style) -> Pattern {
         }
         let far = (room - 6).min(if rng.percent(20) { 3000 } else { 60 });
         let gap = place(rng, bytes, at, at + far) - at;
+        // Of a run of one byte clamscan remembers too few places for what follows.
+        let is_run =
+            |part: &[u8]| part.windows(3).any(|three| three.iter().all(|b| *b == three[0]));
+        if is_run(part) || is_run(&bytes[at + gap..bytes.len().min(at + gap + 10)]) {
+            break;
+        }
         gap_text(rng, gap, &mut text);
         at += gap;
         len = rng.range(4, 10).min(bytes.len() - at);

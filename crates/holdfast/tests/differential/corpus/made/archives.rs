@@ -1,7 +1,4 @@
-//! Archives of made and real objects: zip, tar, cpio, gzip, bzip2, and one in the other.
-
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+//! Archives of made and real objects: zip, tar, cpio, gzip, and one in the other.
 
 use super::chunk;
 use crate::corpus::{Corpus, Entry};
@@ -28,10 +25,23 @@ pub(super) fn build(corpus: &mut Corpus, rng: &mut Rng) {
     corpus.add("made.tar.gz", &gzip(&nested));
     corpus.piece(&nested, &["CL_TYPE_GZ"]);
     inside(corpus, &inner, &["CL_TYPE_GZ", "CL_TYPE_POSIX_TAR", "CL_TYPE_ZIP"]);
-    with_tools(corpus, rng);
+    let packed = members(corpus, rng);
+    record(corpus, "CL_TYPE_CPIO_NEWC", &packed);
+    corpus.add("made-own.cpio", &cpio(&packed));
+    inside(corpus, &packed, &["CL_TYPE_CPIO_NEWC"]);
+    let packed = members(corpus, rng);
+    record(corpus, "CL_TYPE_ZIP", &packed);
+    let deflated = zip_with(&packed, Method::Deflated);
+    corpus.add("made-own-deflate.zip", &deflated);
+    inside(corpus, &packed, &["CL_TYPE_ZIP"]);
+    let locked = members(corpus, rng);
+    record(corpus, "CL_TYPE_ZIP", &locked);
+    corpus.add("made-own-encrypted.zip", &zip_with(&locked, Method::Encrypted(PASSWORD)));
+    inside(corpus, &locked, &["CL_TYPE_ZIP"]);
+    corpus.passwords.push(PASSWORD.to_owned());
 }
 
-fn members(corpus: &Corpus, rng: &mut Rng) -> Vec<(String, Vec<u8>)> {
+pub(super) fn members(corpus: &Corpus, rng: &mut Rng) -> Vec<(String, Vec<u8>)> {
     let count = rng.range(1, 4);
     (0..count)
         .map(|nr| {
@@ -50,80 +60,25 @@ fn members(corpus: &Corpus, rng: &mut Rng) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn inside(corpus: &mut Corpus, members: &[(String, Vec<u8>)], around: &[&'static str]) {
+pub(super) fn inside(corpus: &mut Corpus, members: &[(String, Vec<u8>)], around: &[&'static str]) {
     for (_, data) in members {
         corpus.piece(data, around);
     }
 }
 
-fn record(corpus: &mut Corpus, container: &'static str, members: &[(String, Vec<u8>)]) {
+pub(super) fn record(corpus: &mut Corpus, container: &'static str, members: &[(String, Vec<u8>)]) {
     for (name, data) in members {
         let (name, size, crc32) = (name.clone(), data.len(), crc32(data));
         corpus.entries.push(Entry { container, name, size, crc32 });
     }
 }
 
-/// Archives that need a program; the machine may lack it.
-fn with_tools(corpus: &mut Corpus, rng: &mut Rng) {
-    let made_in = tempfile::tempdir().expect("a folder can be made");
-    let work = made_in.path().join("members");
-    std::fs::create_dir(&work).expect("a folder can be made");
-    let members = members(corpus, rng);
-    for (name, data) in &members {
-        let path = work.join(name.replace('/', "-"));
-        std::fs::write(path, data).expect("a member can be written");
-    }
-    let packed = |args: &[&str], made: &str| {
-        let mut command = Command::new(args[0]);
-        run(command.args(&args[1..]).current_dir(&work))
-            .then(|| std::fs::read(work.join(made)).ok())
-            .flatten()
-    };
-    let flat: Vec<_> =
-        members.iter().map(|(name, data)| (name.replace('/', "-"), data.clone())).collect();
-    let mut add = |made: Option<Vec<u8>>, name: &str, container: &'static str| {
-        if let Some(file) = made {
-            record(corpus, container, &flat);
-            corpus.add(name, &file);
-            inside(corpus, &flat, &[container]);
-        }
-    };
-    add(
-        packed(&["zip", "-q", "-r", "-9", "../d.zip", "."], "../d.zip"),
-        "made-deflate.zip",
-        "CL_TYPE_ZIP",
-    );
-    let secret = packed(&["zip", "-q", "-r", "-P", "pass word", "../e.zip", "."], "../e.zip");
-    add(secret, "made-encrypted.zip", "CL_TYPE_ZIP");
-    let names: Vec<&str> = flat.iter().map(|(name, _)| name.as_str()).collect();
-    let cpio = ["sh", "-c", "ls | cpio -o -H newc --quiet > ../c.cpio"];
-    add(packed(&cpio, "../c.cpio"), "made.cpio", "CL_TYPE_CPIO_NEWC");
-    let first = names.first().copied().unwrap_or_default();
-    add(
-        packed(&["sh", "-c", &format!("bzip2 -c '{first}' > ../b.bz2")], "../b.bz2"),
-        "made.bz2",
-        "CL_TYPE_BZ",
-    );
-    add(
-        packed(&["sh", "-c", &format!("xz -c '{first}' > ../b.xz")], "../b.xz"),
-        "made.xz",
-        "CL_TYPE_XZ",
-    );
-    corpus.passwords.push("pass word".to_owned());
-}
-
-fn run(command: &mut Command) -> bool {
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
 fn gzip(data: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(data).expect("memory takes all");
-    encoder.finish().expect("memory takes all")
+    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    file.extend(deflated(data));
+    file.extend(crc32(data).to_le_bytes());
+    file.extend(len32(data.len()).to_le_bytes());
+    file
 }
 
 fn crc32(data: &[u8]) -> u32 {
@@ -132,17 +87,39 @@ fn crc32(data: &[u8]) -> u32 {
     crc.sum()
 }
 
+/// How a zip holds its members.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Method<'p> {
+    Stored,
+    /// With fixed codes and no repetitions: the same bytes from every compressor.
+    Deflated,
+    /// Stored, and ZipCrypto with a password.
+    Encrypted(&'p str),
+}
+
+/// The password of encrypted archives.
+pub(super) const PASSWORD: &str = "pass word";
+
 /// Returns a zip whose members are stored.
 pub(crate) fn zip(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    zip_with(members, Method::Stored)
+}
+
+fn zip_with(members: &[(String, Vec<u8>)], method: Method<'_>) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
-    for (name, data) in members {
+    for (name, plain) in members {
         let off = len32(file.len());
-        let mut fields = vec![10, 0, 0, 0, 0, 0, 0, 0, 0x21, 0x58];
-        for value in [crc32(data), len32(data.len()), len32(data.len())] {
+        let (flags, number, data) = match method {
+            Method::Stored => (0, 0, plain.clone()),
+            Method::Deflated => (0, 8, deflated(plain)),
+            Method::Encrypted(password) => (1, 0, encrypted(plain, password)),
+        };
+        let mut fields = vec![10, 0, flags, 0, number, 0, 0, 0, 0x21, 0x58];
+        for value in [crc32(plain), len32(data.len()), len32(plain.len())] {
             fields.extend(value.to_le_bytes());
         }
         fields.extend(len32(name.len()).to_le_bytes());
-        file.extend([b"PK\x03\x04", fields.as_slice(), name.as_bytes(), data].concat());
+        file.extend([b"PK\x03\x04", fields.as_slice(), name.as_bytes(), &data].concat());
         directory.extend([b"PK\x01\x02\x14\0", fields.as_slice(), &[0; 10]].concat());
         directory.extend(off.to_le_bytes());
         directory.extend(name.as_bytes());
@@ -153,6 +130,78 @@ pub(crate) fn zip(members: &[(String, Vec<u8>)]) -> Vec<u8> {
     file.extend([b"PK\x05\x06\0\0\0\0".as_slice(), &count, &count].concat());
     file.extend([len.to_le_bytes(), start.to_le_bytes()].concat());
     file.extend([0, 0]);
+    file
+}
+
+/// Returns raw deflate data: one block with fixed codes, literals only (RFC 1951, 3.2.6).
+fn deflated(data: &[u8]) -> Vec<u8> {
+    let (mut out, mut bits, mut count) = (Vec::new(), 0u32, 0u32);
+    let mut put = |value: u32, len: u32| {
+        bits |= value << count;
+        count += len;
+        while count >= 8 {
+            out.push(bits.to_le_bytes()[0]);
+            (bits, count) = (bits >> 8, count - 8);
+        }
+    };
+    put(0b011, 3);
+    for byte in data {
+        let value = u32::from(*byte);
+        let (code, len) = if value < 144 { (0x30 + value, 8) } else { (0x190 + value - 144, 9) };
+        put(code.reverse_bits() >> (32 - len), len);
+    }
+    // The end of the block, and zeros up to a whole byte.
+    put(0, 7);
+    put(0, 7);
+    out
+}
+
+/// Returns a member's data as ZipCrypto has it (APPNOTE 6.1).
+fn encrypted(data: &[u8], password: &str) -> Vec<u8> {
+    let mut keys = [0x1234_5678u32, 0x2345_6789, 0x3456_7890];
+    let update = |byte: u8, keys: &mut [u32; 3]| {
+        keys[0] = crc32_step(keys[0], byte);
+        keys[1] = keys[1].wrapping_add(keys[0] & 0xff).wrapping_mul(134_775_813).wrapping_add(1);
+        keys[2] = crc32_step(keys[2], keys[1].to_le_bytes()[3]);
+    };
+    password.bytes().for_each(|byte| update(byte, &mut keys));
+    // clamscan checks two bytes of the checksum at the end, as few packers write them.
+    let mut head = *b"ten bytes.\0\0";
+    head[10..].copy_from_slice(&crc32(data).to_le_bytes()[2..]);
+    head.iter()
+        .chain(data)
+        .map(|byte| {
+            let mix = (keys[2] | 2) & 0xffff;
+            let mask = (mix * (mix ^ 1)).to_le_bytes()[1];
+            update(*byte, &mut keys);
+            byte ^ mask
+        })
+        .collect()
+}
+
+/// Takes one byte into a CRC-32 without its inversions.
+fn crc32_step(crc: u32, byte: u8) -> u32 {
+    (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+        if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
+    })
+}
+
+/// Returns a cpio archive with "new ASCII" headers.
+fn cpio(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let end = ("TRAILER!!!".to_owned(), Vec::new());
+    for (idx, (name, data)) in members.iter().chain([&end]).enumerate() {
+        file.extend(b"070701");
+        let fields = [idx + 1, 0o100_644, 0, 0, 1, 0x6592_0080, data.len(), 8, 1, 0, 0];
+        for field in fields.into_iter().chain([name.len() + 1, 0]) {
+            file.extend(format!("{field:08x}").bytes());
+        }
+        file.extend(name.bytes());
+        file.push(0);
+        file.resize(file.len().next_multiple_of(4), 0);
+        file.extend(data);
+        file.resize(file.len().next_multiple_of(4), 0);
+    }
     file
 }
 

@@ -49,7 +49,8 @@ fn atom(rng: &mut Rng, bytes: &[u8], at: usize, end: usize, text: &mut String) -
     match rng.below(12) {
         0 => text.push('.'),
         1 if byte.is_ascii_digit() => text.push_str("\\d"),
-        2 if byte.is_ascii_alphanumeric() => text.push_str("\\w+?"),
+        // With look-ahead it may reach our limit on steps, which is one for the whole object.
+        2 if byte.is_ascii_alphanumeric() && !text.contains("(?=") => text.push_str("\\w+?"),
         3 => {
             let _ = write!(text, "[\\x{:02x}-\\x{byte:02x}]", byte.saturating_sub(3));
         }
@@ -69,7 +70,7 @@ fn atom(rng: &mut Rng, bytes: &[u8], at: usize, end: usize, text: &mut String) -
         8 => {
             let _ = write!(text, "(?:\\x{byte:02x})+");
         }
-        9 => {
+        9 if !text.contains("+?") => {
             let _ = write!(text, "(?=\\x{byte:02x}).");
         }
         _ if byte.is_ascii_alphanumeric() || byte == b' ' => text.push(char::from(byte)),
