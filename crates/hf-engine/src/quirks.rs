@@ -114,8 +114,12 @@ mod tests {
         let page = |off: usize| [vec![1; off], b"<html><body></html>".to_vec()].concat();
         assert_eq!(retyped(&page(40), FileType::Java), FileType::Html);
         assert_eq!(retyped(&page(1500), FileType::Java), FileType::Java);
+        let mail = [&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 52][..], MAIL].concat();
+        assert_eq!(retyped(&mail, FileType::Java), FileType::Mail);
         assert_eq!(retyped(&page(40), FileType::PythonCompiled), FileType::PythonCompiled);
     }
+
+    const MAIL: &[u8] = b"From x\nFrom: a@example.org\nMIME-Version: 1.0\n\none\n";
 
     #[test]
     fn what_is_opened() {

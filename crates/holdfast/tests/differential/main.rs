@@ -12,6 +12,7 @@
 mod compare;
 mod corpus;
 mod expected;
+mod pinned;
 mod rng;
 mod scanners;
 mod signatures;

@@ -212,13 +212,16 @@ fn prose(rng: &mut Rng, len: usize) -> String {
     while text.len() < len {
         let word = *rng.pick(WORDS);
         text.push_str(word);
-        text.push_str(*rng.pick(&["", "", "", "", "", "", ",", ".", ":", ";"]));
+        let end: &str = rng.pick::<&str>(&["", "", "", "", "", "", ",", ".", ":", ";"]);
+        text.push_str(end);
         column += word.len() + 1;
         if column > 68 {
-            text.push_str(*rng.pick(&["\n", "\n", "\n    ", "\n\n", "\r\n", " \n\t"]));
+            let end: &str = rng.pick::<&str>(&["\n", "\n", "\n    ", "\n\n", "\r\n", " \n\t"]);
+            text.push_str(end);
             column = 0;
         } else {
-            text.push_str(*rng.pick(&[" ", " ", " ", " ", " ", "  "]));
+            let end: &str = rng.pick::<&str>(&[" ", " ", " ", " ", " ", "  "]);
+            text.push_str(end);
         }
     }
     text
@@ -292,7 +295,7 @@ fn code(rng: &mut Rng, len: usize) -> Vec<u8> {
                 code.extend(wide.bytes().flat_map(|byte| [byte, 0]));
             }
             _ => {
-                code.extend_from_slice(*rng.pick(OPCODES));
+                code.extend_from_slice(rng.pick::<&[u8]>(OPCODES));
                 let len = rng.below(5);
                 code.extend(rng.bytes(len));
             }

@@ -1,0 +1,92 @@
+//! What the comparison at random found, each as one small case: the names that `clamscan` tells, and we.
+
+use std::collections::BTreeSet;
+
+use crate::scanners::{self, Scanner};
+
+/// One object, what it is scanned with, and the names that are told.
+struct Case {
+    what: &'static str,
+    object: &'static [u8],
+    databases: &'static [(&'static str, &'static str)],
+    names: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        what: "the pieces of a normalised text are in the place of the text",
+        object: b"Some plain text that is long enough to be one\n",
+        databases: &[(
+            "a.ldb",
+            "Any;Engine:51-255,Target:0,Intermediates:CL_TYPE_ANY;0;706c61696e\n",
+        )],
+        names: &[],
+    },
+    Case {
+        what: "a text normalised as a whole is one level below the text",
+        object: b"Some plain text that is long enough to be one\n",
+        databases: &[(
+            "a.ldb",
+            "Any;Engine:51-255,Target:0,Intermediates:CL_TYPE_ANY;0;706c61696e\n\
+             End;Engine:51-255,Target:7;0;EOF-5:7a7a7a7a\n",
+        )],
+        names: &["Any"],
+    },
+    Case {
+        what: "a trusted copy of a text does not make its end trusted",
+        object: b"Some plain text that is long enough to be one\n",
+        databases: &[
+            (
+                "a.ldb",
+                "None;Engine:51-255,Target:7;0<1;7a7a7a7a\n\
+                 One;Engine:51-255,Target:7;0;706c61696e\n\
+                 End;Engine:51-255,Target:7;0;EOF-5:7a7a7a7a\n",
+            ),
+            ("a.fp", "c5e85503d1be2108254ee047b7fcb6fc:46:Text\n"),
+        ],
+        names: &["None"],
+    },
+    Case {
+        what: "a mail behind the magic of a class makes it a mail",
+        object: b"\xca\xfe\xba\xbe\0\0\x004From x\nFrom: a@example.org\nMIME-Version: 1.0\n\n\
+                  Some plain text that is long enough\n",
+        databases: &[("a.ndb", "Mail:4:*:46726f6d\nClass:12:*:46726f6d\n")],
+        names: &["Mail"],
+    },
+    Case {
+        what: "bytes are compared before expressions are looked for",
+        object: b"\x01\x02QQQQabc5\x07zzabcABCD1234",
+        databases: &[(
+            "a.ldb",
+            "Pcre;Engine:81-255,Target:0;0&1&2;616263;0/c5/;1(>>2#ib1#=7)\n\
+             Body;Engine:81-255,Target:0;0&1;616263;0(>>3#ib1#=65)\n\
+             Parts;Engine:81-255,Target:0;0;5151*3132\n",
+        )],
+        names: &["Body", "Parts"],
+    },
+];
+
+#[test]
+fn pinned_cases_hold() {
+    for case in CASES {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let (content, root) = (folder.path().join("content"), folder.path().join("objects"));
+        std::fs::create_dir(&content).expect("a folder can be made");
+        std::fs::create_dir(&root).expect("a folder can be made");
+        for (name, text) in case.databases {
+            std::fs::write(content.join(name), text).expect("a database can be written");
+        }
+        std::fs::write(root.join("object"), case.object).expect("an object can be written");
+        let wanted: BTreeSet<String> =
+            case.names.iter().map(|name| format!("{name}.UNOFFICIAL")).collect();
+        for scanner in [Scanner::Theirs, Scanner::Ours] {
+            if scanner == Scanner::Theirs && !scanners::available() {
+                continue;
+            }
+            let mut said = scanners::scan(scanner, &content, &root, &["--allmatch"]);
+            assert!(matches!(said.code, Some(0 | 1)), "{}: {}", case.what, said.stderr);
+            let names = said.found.remove("object").unwrap_or_default();
+            assert_eq!(names, wanted, "{scanner:?}: {}", case.what);
+        }
+    }
+}
