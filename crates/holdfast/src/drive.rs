@@ -16,7 +16,7 @@ use std::thread;
 use hf_core::Report;
 use hf_worker::{ScanRequest, Worker};
 
-use crate::walk::{Note, Step, WalkOptions, walk};
+use crate::walk::{Note, Step, WalkOptions, walk, walk_stack_bytes};
 
 /// What to walk.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ pub(crate) fn drive(
     thread::scope(|scope| {
         let notes = events_in.clone();
         let walk = move || walk_all(named, options, pace, &jobs_in, &notes);
-        thread::Builder::new().spawn_scoped(scope, walk)?;
+        let builder = thread::Builder::new().stack_size(walk_stack_bytes(options));
+        builder.spawn_scoped(scope, walk)?;
         let mut started = Err(io::ErrorKind::NotFound.into());
         for worker in workers {
             let jobs = Arc::clone(&jobs_out);

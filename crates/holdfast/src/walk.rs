@@ -123,6 +123,12 @@ pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -
     }
 }
 
+/// Returns the stack that a walk needs, which recurses from folder to folder.
+pub(crate) fn walk_stack_bytes(options: &WalkOptions) -> usize {
+    let levels = usize::try_from(options.max_levels.min(LEVELS_MAX)).unwrap_or(0);
+    STACK_BYTES.saturating_add(levels.saturating_mul(LEVEL_STACK_BYTES))
+}
+
 struct At<'a> {
     parent: BorrowedFd<'a>,
     name: &'a OsStr,
@@ -224,7 +230,7 @@ impl Walker<'_, '_> {
                 self.note(&path, Note::SymbolicLink)
             }
             FileType::Directory if !self.options.recursive => ControlFlow::Continue(()),
-            FileType::Directory if level >= self.options.max_levels => {
+            FileType::Directory if level >= self.options.max_levels.min(LEVELS_MAX) => {
                 self.note(&path, Note::TooDeep)
             }
             FileType::Directory => self.directory(&at, &stat, level.saturating_add(1), is_link),
@@ -312,6 +318,12 @@ fn text(error: Errno) -> String {
 
 /// ClamAV looks only at this many bytes of a path when it excludes or includes.
 const MATCHED_PATH_LEN: usize = 512;
+
+/// Ours: deeper than any tree that is not an attack; `max_levels` beyond it counts as this.
+const LEVELS_MAX: u32 = 1 << 14;
+/// Ours: several times what one level takes, and what a thread has by default.
+const LEVEL_STACK_BYTES: usize = 4 << 10;
+const STACK_BYTES: usize = 2 << 20;
 
 /// Ours: as long as an ordinary file takes, and not as long as that nobody believes in an end.
 const DESCRIPTOR_WAIT: Duration = Duration::from_secs(10);

@@ -187,6 +187,28 @@ fn a_slow_file_does_not_pile_up_those_behind_it() {
 }
 
 #[test]
+fn folders_within_folders_end_somewhere() {
+    let bench = Bench::new();
+    let top = bench.path("deep");
+    fs::create_dir(&top).expect("it can be made");
+    // Built from the inside out, because no path is as long as this tree is deep.
+    for _ in 0..60 {
+        let mut chain = bench.path("chain");
+        for _ in 0..100 {
+            chain.push("d");
+        }
+        fs::create_dir_all(&chain).expect("it can be made");
+        fs::write(chain.join("marked"), MARK).expect("a file can be written");
+        fs::rename(&top, chain.join("d")).expect("it can be moved");
+        fs::rename(bench.path("chain"), &top).expect("it can be moved");
+    }
+    let scan = |depth| ["scan", "-d", "rules.ndb", "--max-dir-depth", depth, "deep"];
+    bench.check(&scan("9999999"), 1, &["60 detected, 0 incomplete, 0 errors"]);
+    bench.check(&scan("250"), 1, &["2 detected, 0 incomplete, 1 errors", "deeper than"]);
+    bench.check_bounded("ulimit -n 400", &scan("9999"), 1, &["error ", "Too many open files"]);
+}
+
+#[test]
 fn endless_input_is_read_to_the_limit() {
     let bench = Bench::new();
     let mut child = bench

@@ -264,7 +264,7 @@ fn told(note: &Note) -> (String, bool, bool) {
         Note::ExcludedProc => ("not a file system of files", false, false),
         Note::OtherFilesystem => ("on another file system", false, false),
         Note::Empty => ("empty", false, false),
-        Note::NotRegular { .. } => ("not a regular file", false, false),
+        Note::NotRegular { named } => ("not a regular file", false, *named),
         Note::TooDeep => ("deeper than --max-dir-depth", true, true),
         Note::Missing(why) => return (why.to_lowercase(), true, true),
         Note::AccessDenied => ("access denied", true, true),
