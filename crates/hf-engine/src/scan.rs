@@ -229,8 +229,13 @@ impl<'e> Scan<'e> {
         }
     }
 
-    /// True when the same bytes were already scanned as the same thing in the same kind of place.
+    /// True when the same bytes were already scanned as the same thing in the same kind of place. What
+    /// cannot repeat much is not asked about: the forms of one layer, and the first thing in the file.
     fn seen_before(&mut self, layer: &Layer<'_>) -> bool {
+        let first = layer.depth == 1 && self.report.objects.len() == 1;
+        if layer.normalised || first {
+            return false;
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(&[u8::from(layer.normalised), u8::from(layer.embedded)]);
         let text = layer.normalised && layer.file_type == FileType::TextAscii;

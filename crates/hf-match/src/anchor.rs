@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use hf_core::signature::{Body, Offset, OffsetBase, Part};
 
-use crate::filter::{CLASSES, Class};
+use crate::filter::{CLASSES, Class, OPENING_LEN, PAIRS};
 use crate::logic::{Logic, needs_match};
 use crate::pattern::{Run, runs};
 use crate::rarity::{self, Common};
@@ -54,7 +54,9 @@ impl Literal {
     pub(crate) fn see_as(&mut self, class: usize) {
         let shape = CLASSES.get(class);
         let stretch = shape.and_then(|shape| best_stretch(&self.bytes, shape));
-        let lead = stretch.and_then(|(lead, _)| u8::try_from(lead).ok());
+        let lead =
+            stretch.map(|(lead, _)| if class == PAIRS { best_opening(&self.bytes) } else { lead });
+        let lead = lead.and_then(|lead| u8::try_from(lead).ok());
         if let (Some(lead), Ok(class)) = (lead, u8::try_from(class)) {
             (self.lead, self.class) = (lead, class);
         }
@@ -252,7 +254,10 @@ fn literal(run: &Run, nocase: bool, common: &Common) -> Option<(Literal, usize, 
             best = Some((rarity, class, lead));
         }
     }
-    let (window_rarity, class, lead) = best?;
+    let (window_rarity, class, mut lead) = best?;
+    if usize::from(class) == PAIRS {
+        lead = best_opening(&bytes);
+    }
     // The literal is cut around the stretch.
     let from = lead.saturating_sub(LITERAL_MAX / 2);
     let upto = bytes.len().min(from + LITERAL_MAX);
@@ -271,6 +276,16 @@ fn best_stretch(bytes: &[u8], class: &Class) -> Option<(usize, u32)> {
     let stretches = windows.windows(class.stride).enumerate();
     let rated = stretches.map(|(at, all)| (at, all.iter().copied().min().unwrap_or(0)));
     rated.reduce(|best, next| if next.1 > best.1 { next } else { best })
+}
+
+/// Returns where the rarest bytes begin of as many as are looked at together with a pair.
+fn best_opening(bytes: &[u8]) -> usize {
+    let windows = bytes.windows(OPENING_LEN.min(bytes.len()).max(1)).enumerate();
+    let rated = windows.map(|(at, window)| {
+        let pair = window.get(..2).map_or(0, rarity::of_run);
+        (at, rarity::of_run(window).saturating_add(pair))
+    });
+    rated.reduce(|best, next| if next.1 > best.1 { next } else { best }).map_or(0, |best| best.0)
 }
 
 fn fixed(offset: Offset, body: &Body, sub: u8) -> Option<Trigger> {

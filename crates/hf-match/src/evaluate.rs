@@ -4,6 +4,7 @@ mod body;
 mod icon;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use hf_core::signature::{Offset, TargetDesc};
@@ -11,6 +12,7 @@ use hf_core::{FileType, Stop};
 
 use crate::anchor::Check;
 use crate::byte_compare;
+use crate::filter::mix;
 use crate::logic::Logic;
 use crate::matcher::{Matcher, Span, Subject};
 use crate::pattern::{Found, Work};
@@ -26,12 +28,33 @@ pub(crate) use body::BodyMatches;
 pub(crate) struct Memo {
     /// The matcher whose signatures these are.
     owner: Option<Arc<()>>,
-    units: HashMap<(u32, u32), Arc<Unit>>,
-    subs: HashMap<(u32, u32), Option<Arc<CompiledSub>>>,
+    units: IdMap<Arc<Unit>>,
+    subs: IdMap<Option<Arc<CompiledSub>>>,
     weight: usize,
+    /// Expressions that were run, by their member.
+    regexes: IdMap<Option<Arc<Pcre>>>,
     ends: Vec<usize>,
     /// Counts of bodies in this object, with the cap under which they were counted.
-    counts: HashMap<(u32, u32), (u64, u64)>,
+    counts: IdMap<(u64, u64)>,
+}
+
+/// A map by pack and number in it.
+type IdMap<T> = HashMap<(u32, u32), T, BuildHasherDefault<IdHasher>>;
+
+/// Mixes numbers of signatures; they are ours, so nobody chooses them to collide.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        mix(self.0)
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.0 = self.0.rotate_left(32) ^ u64::from(number);
+    }
 }
 
 impl Memo {
@@ -39,6 +62,9 @@ impl Memo {
     pub(crate) fn next_object(&mut self, matcher: &Arc<()>) {
         self.counts.clear();
         let same = self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, matcher));
+        if !same || self.regexes.len() > REGEXES_MAX {
+            self.regexes.clear();
+        }
         if !same || self.weight > WEIGHT_MAX {
             self.owner = Some(Arc::clone(matcher));
             self.units.clear();
@@ -55,6 +81,11 @@ impl Memo {
         self.weight += sub.as_ref().map_or(16, |sub| sub.weight());
         self.subs.insert((pack, id), sub.clone());
         sub
+    }
+
+    fn regex(&mut self, key: (u32, u32), pattern: &[u8], flags: PcreFlags) -> Option<Arc<Pcre>> {
+        let made = || Pcre::new(pattern, flags).ok().map(Arc::new);
+        self.regexes.entry(key).or_insert_with(made).clone()
     }
 
     /// True when the part of a member matches with its items at `start`.
@@ -212,12 +243,13 @@ impl Evaluator<'_, '_> {
                 let Some(before) = idx.checked_sub(1) else { return Ok(0) };
                 self.count_macro(members, before, (*min, *max), *group)
             }
-            CompiledSub::Pcre { offset, trigger, regex, flags } => {
-                let Some(regex) = regex else { return Ok(0) };
+            CompiledSub::Pcre { offset, trigger, pattern, flags } => {
                 if !self.triggered(members, trigger, idx)? {
                     return Ok(0);
                 }
-                self.count_pcre(regex, *offset, *flags, cap).map(|found| found.0)
+                let regex = self.memo.regex((self.pack, id), pattern, *flags);
+                let Some(regex) = regex else { return Ok(0) };
+                self.count_pcre(&regex, *offset, *flags, cap).map(|found| found.0)
             }
         }
     }
@@ -334,11 +366,13 @@ impl Evaluator<'_, '_> {
             }
             // clamscan compares bytes before it runs expressions, so that one refers to nothing.
             CompiledSub::Pcre { .. } if self.subject.clamav_quirks => Ok(None),
-            CompiledSub::Pcre { offset, trigger, regex: Some(regex), flags } => {
+            CompiledSub::Pcre { offset, trigger, pattern, flags } => {
                 if !self.triggered(members, trigger, idx)? {
                     return Ok(None);
                 }
-                let (_, last) = self.count_pcre(regex, *offset, *flags, u64::MAX)?;
+                let regex = self.memo.regex((self.pack, id), pattern, *flags);
+                let Some(regex) = regex else { return Ok(None) };
+                let (_, last) = self.count_pcre(&regex, *offset, *flags, u64::MAX)?;
                 Ok(last.map(|(start, _)| start))
             }
             _ => Ok(None),
@@ -431,10 +465,12 @@ impl Evaluator<'_, '_> {
                         spans.push(Span { sub: sub_idx, start, last, end });
                     }
                 }
-                CompiledSub::Pcre { offset, trigger, regex: Some(regex), flags }
+                CompiledSub::Pcre { offset, trigger, pattern, flags }
                     if self.triggered(members, trigger, sub_idx)? =>
                 {
-                    let (_, last) = self.count_pcre(regex, *offset, *flags, 1)?;
+                    let regex = self.memo.regex((self.pack, *id), pattern, *flags);
+                    let Some(regex) = regex else { continue };
+                    let (_, last) = self.count_pcre(&regex, *offset, *flags, 1)?;
                     spans.extend(last.map(|(start, end)| Span {
                         sub: sub_idx,
                         start,
@@ -471,6 +507,8 @@ fn intermediates_fit(wanted: &[FileType], ancestors: &[FileType]) -> bool {
 
 /// Ours: memory for decoded signatures that is kept from one object to the next.
 const WEIGHT_MAX: usize = 8 << 20;
+/// Ours: compiled expressions that are kept from one object to the next.
+const REGEXES_MAX: usize = 64;
 /// Ours: matches of a macro that are looked at; more only repeat.
 const STARTS_MAX: usize = 1 << 16;
 /// Ours: matches of one member that an explanation shows.

@@ -9,11 +9,13 @@
 //! Anchors at fixed places are looked up at those places alone.
 
 mod build;
+mod pairs;
 mod place;
 mod probe;
 mod tables;
 
 pub(crate) use build::FilterBuilder;
+pub(crate) use pairs::{OPENING_LEN, Opening};
 pub(crate) use place::Points;
 pub(crate) use probe::{Bits, for_each_survivor};
 pub(crate) use tables::{Seen, Tables};

@@ -16,7 +16,7 @@ use hf_pack::Pack;
 use crate::anchor::Check;
 use crate::candidates::{Candidate, Candidates};
 use crate::evaluate::{Evaluator, Memo};
-use crate::filter::{Bits, CLASSES, Points, Tables, for_each_survivor};
+use crate::filter::{Bits, CLASSES, Opening, Points, Tables, for_each_survivor};
 use crate::hash::HashTables;
 use crate::magic::{MagicHit, MagicPatterns};
 use crate::member::CompiledContainer;
@@ -328,17 +328,16 @@ impl Matcher {
     fn bits(&self, target: Target) -> Option<&[Bits]> {
         let plan = self.plans.get(usize::from(target.0))?;
         let joined = plan.get_or_init(|| {
+            let targets = [Target::ANY, target];
+            let targets = &targets[..if target == Target::ANY { 1 } else { 2 }];
+            let packs = || {
+                targets.iter().flat_map(|of| self.stores.iter().map(move |in_| (of.0, &in_.pack)))
+            };
+            let tables = packs().map(|(target, pack)| Tables::open(pack, target));
+            let openings: Vec<Opening<'_>> = tables.flat_map(|tables| tables.openings()).collect();
             let join = |class: usize| {
-                let of = |target: u8| {
-                    self.stores
-                        .iter()
-                        .map(move |store| Tables::stored_bits(&store.pack, target, class))
-                };
-                let mut tables: Vec<&[u8]> = of(Target::ANY.0).collect();
-                if target != Target::ANY {
-                    tables.extend(of(target.0));
-                }
-                Bits::join(class, &tables)
+                let stored = packs().map(|(target, pack)| Tables::stored_bits(pack, target, class));
+                Bits::join(class, &stored.collect::<Vec<_>>(), &openings)
             };
             (0..CLASSES.len()).filter_map(join).collect()
         });

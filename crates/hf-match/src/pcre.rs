@@ -70,6 +70,9 @@ impl Pcre {
             let config = meta::Config::new()
                 .utf8_empty(false)
                 .nfa_size_limit(Some(NFA_MAX))
+                // Made on the fly: whole automata cost milliseconds to build and are seldom run.
+                .dfa(false)
+                .onepass(false)
                 .hybrid_cache_capacity(CACHE_MAX)
                 .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
             let built = meta::Builder::new().configure(config).syntax(syntax).build(&text);

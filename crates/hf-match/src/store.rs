@@ -7,7 +7,6 @@ use hf_pack::{LeArray, Pack};
 
 use crate::logic::Logic;
 use crate::pattern::Pattern;
-use crate::pcre::Pcre;
 use crate::stored::{self, Head, StoredLogical, StoredSub};
 
 /// A pack with patterns.
@@ -34,7 +33,7 @@ pub(crate) struct Unit {
 #[derive(Debug)]
 pub(crate) enum CompiledSub {
     Macro { min: u32, max: u32, group: u8 },
-    Pcre { offset: Offset, trigger: Logic, regex: Option<Pcre>, flags: PcreFlags },
+    Pcre { offset: Offset, trigger: Logic, pattern: Vec<u8>, flags: PcreFlags },
     ByteCompare(ByteCompare),
     ImageHash([u8; 8]),
     Body { offset: Offset, forms: Vec<Pattern> },
@@ -96,12 +95,9 @@ impl Store {
     pub(crate) fn compiled_sub(&self, id: u32) -> Option<CompiledSub> {
         Some(match self.stored_sub(id)? {
             StoredSub::Macro { min, max, group } => CompiledSub::Macro { min, max, group },
-            StoredSub::Pcre { offset, trigger, pattern, flags } => CompiledSub::Pcre {
-                offset,
-                trigger: Logic::read(&trigger)?,
-                regex: Pcre::new(&pattern, flags).ok(),
-                flags,
-            },
+            StoredSub::Pcre { offset, trigger, pattern, flags } => {
+                CompiledSub::Pcre { offset, trigger: Logic::read(&trigger)?, pattern, flags }
+            }
             StoredSub::ByteCompare(compare) => CompiledSub::ByteCompare(compare),
             StoredSub::ImageHash(hash) => CompiledSub::ImageHash(hash),
             StoredSub::Body { offset, forms } => {
@@ -116,7 +112,7 @@ impl CompiledSub {
     /// Returns about how many bytes of memory it takes.
     pub(crate) fn weight(&self) -> usize {
         64 + match self {
-            Self::Pcre { .. } => PCRE_WEIGHT,
+            Self::Pcre { pattern, .. } => pattern.len() + 128,
             Self::Body { forms, .. } => forms.iter().map(Pattern::weight).sum(),
             _ => 0,
         }
@@ -138,6 +134,3 @@ impl CompiledSub {
         }
     }
 }
-
-/// Ours: what a compiled expression usually takes with the states it makes as it runs.
-const PCRE_WEIGHT: usize = 1 << 18;

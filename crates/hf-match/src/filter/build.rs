@@ -41,14 +41,15 @@ impl FilterBuilder {
         }
     }
 
-    /// Leaves out a class with few literals: a pass over the object for them alone costs more than
-    /// the pairs of bytes that they add.
+    /// Leaves out classes with few literals: a pass over the object for them alone costs more than
+    /// the windows that they add to the next class.
     fn demote(&mut self) {
-        let class = PAIRS - 1;
-        let is_in = |literal: &Literal| usize::from(literal.class) == class;
-        if self.literals.iter().filter(|(literal, _)| is_in(literal)).count() < DEMOTE_BELOW {
-            for (literal, _) in self.literals.iter_mut().filter(|(literal, _)| is_in(literal)) {
-                literal.see_as(PAIRS);
+        for (class, to, below) in DEMOTE {
+            let is_in = |literal: &Literal| usize::from(literal.class) == class;
+            if self.literals.iter().filter(|(literal, _)| is_in(literal)).count() < below {
+                for (literal, _) in self.literals.iter_mut().filter(|(literal, _)| is_in(literal)) {
+                    literal.see_as(to);
+                }
             }
         }
     }
@@ -236,8 +237,9 @@ fn slots(entries: &[(u64, u32)]) -> Vec<u8> {
 const BITS_PER_KEY: usize = 16;
 /// The format's: a bit for each pair of bytes.
 pub(crate) const PAIRS_LEN: usize = 1 << 13;
-/// Ours: measured with the real signatures.
-const DEMOTE_BELOW: usize = 1000;
+/// Ours, measured with the real signatures: a class, the one that takes its literals, and how many of
+/// them are too many for that.
+const DEMOTE: [(usize, usize, usize); 2] = [(0, 1, 1500), (2, PAIRS, 1000)];
 /// Ours: 16 KiB stay in the first-level cache.
 const WORDS_MIN: usize = 1 << 11;
 /// Ours: 4 MiB; larger tables miss the second-level cache more than they spare.

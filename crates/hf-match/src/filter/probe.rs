@@ -4,7 +4,7 @@
 //! processors with more instructions, after asking for them.
 #![expect(unsafe_code, reason = "calling a function for a processor's own instructions")]
 
-use super::build::PAIRS_LEN;
+use super::pairs::{Opening, Pairs};
 use super::{CLASSES, PAIRS, fold_key, has_both, index, mix};
 
 /// A bit table of one class: those of all packs and of both targets joined.
@@ -13,15 +13,16 @@ pub(crate) struct Bits {
     /// Index into [`CLASSES`].
     pub(crate) class: usize,
     words: Box<[u64]>,
-    /// One byte for each pair of bytes, instead of the words.
-    pairs: Option<Box<[u8; 1 << 16]>>,
+    /// Pairs of bytes, instead of the words.
+    pairs: Option<Pairs>,
 }
 
 impl Bits {
-    /// Joins tables; none when there is no table.
-    pub(crate) fn join(class: usize, tables: &[&[u8]]) -> Option<Self> {
+    /// Joins tables; none when there is no table. `openings` are the literals of the pairs.
+    pub(crate) fn join(class: usize, tables: &[&[u8]], openings: &[Opening<'_>]) -> Option<Self> {
         if class == PAIRS {
-            return Self::join_pairs(tables);
+            let pairs = Pairs::join(tables, openings)?;
+            return Some(Self { class, words: Box::new([0; 2]), pairs: Some(pairs) });
         }
         let whole = |table: &&&[u8]| {
             let words = table.len() / 8;
@@ -39,24 +40,10 @@ impl Bits {
         Some(Self { class, words, pairs: None })
     }
 
-    fn join_pairs(tables: &[&[u8]]) -> Option<Self> {
-        let mut tables = tables.iter().filter(|table| table.len() == PAIRS_LEN).peekable();
-        tables.peek()?;
-        let mut pairs = Box::new([0u8; 1 << 16]);
-        for table in tables {
-            for (group, byte) in pairs.chunks_exact_mut(8).zip(*table) {
-                for (pair, bit) in group.iter_mut().zip(0..) {
-                    *pair |= byte >> bit & 1;
-                }
-            }
-        }
-        Some(Self { class: PAIRS, words: Box::new([0; 2]), pairs: Some(pairs) })
-    }
-
     fn has(&self, key: &[u8], hash: u64) -> bool {
         if let Some(pairs) = &self.pairs {
             let pair = key.first_chunk().map_or(0, |pair| u16::from_le_bytes(*pair));
-            return pairs.get(usize::from(pair)) == Some(&1);
+            return pairs.has(pair);
         }
         let word = self.words.get(index(hash) & (self.words.len().wrapping_sub(1)));
         word.is_some_and(|word| has_both(*word, hash) == 1)
@@ -82,7 +69,7 @@ pub(crate) fn for_each_survivor<E>(
                 (0, _) => probe::<8, 4>(&bits.words, block, &mut hits),
                 (1, _) => probe::<4, 4>(&bits.words, block, &mut hits),
                 (2, _) => probe::<4, 2>(&bits.words, block, &mut hits),
-                (_, Some(pairs)) => probe_pairs(pairs, block, &mut hits),
+                (_, Some(pairs)) => pairs.probe(block, &mut hits),
                 (_, None) => 0,
             };
             let Some(class) = CLASSES.get(bits.class) else { continue };
@@ -152,23 +139,6 @@ fn probe_any<const WIDTH: usize, const STRIDE: usize>(
     count
 }
 
-/// As [`probe`], for pairs of bytes.
-#[inline(never)]
-fn probe_pairs(pairs: &[u8; 1 << 16], block: &[u8], hits: &mut [u16; BLOCK]) -> usize {
-    let mut count = 0usize;
-    let mut at = 0u16;
-    let starts = block.len().saturating_sub(7);
-    for pair in block.windows(2).take(starts) {
-        let pair = pair.first_chunk().map_or(0, |pair| u16::from_le_bytes(*pair));
-        if let Some(slot) = hits.get_mut(count & (BLOCK - 1)) {
-            *slot = at;
-        }
-        count = count.wrapping_add(usize::from(pairs[usize::from(pair)]));
-        at = at.wrapping_add(1);
-    }
-    count
-}
-
 /// Looks at the windows in the last bytes of an object.
 fn tail(
     bits: &Bits,
@@ -192,6 +162,6 @@ fn key_at(block: &[u8], at: usize) -> Option<u64> {
 }
 
 /// Ours: bytes looked at by every class in turn while they are in the first-level cache.
-const BLOCK: usize = 1 << 14;
+pub(super) const BLOCK: usize = 1 << 14;
 /// Ours: what a pack may ask for.
 const WORDS_MAX: usize = 1 << 20;

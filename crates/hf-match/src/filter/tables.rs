@@ -3,8 +3,8 @@
 use hf_pack::Pack;
 
 use super::{
-    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PLACE_KEYS, PLACES,
-    Points, SITE_SIGS, SITES, index, section, tag,
+    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, Opening, PAIRS,
+    PLACE_KEYS, PLACES, Points, SITE_SIGS, SITES, index, section, tag,
 };
 use crate::anchor::Check;
 use crate::stored::{u16_at, u32_at};
@@ -54,6 +54,20 @@ impl<'a> Tables<'a> {
     pub(crate) fn stored_bits(pack: &'a Pack, target: u8, class: usize) -> &'a [u8] {
         let class = u32::try_from(class).unwrap_or(0);
         pack.section(section(target, FIRST_CLASS + 2 * class))
+    }
+
+    /// Returns the literals that are seen through pairs, from their pair on.
+    pub(crate) fn openings(&self) -> impl Iterator<Item = Opening<'a>> + use<'a> {
+        let Self { literals, sites, .. } = *self;
+        let table = self.slots.get(PAIRS).map_or(&[][..], |slots| slots.table);
+        let found = table.iter().map(|slot| u32_at(slot, 4)).filter(|site| *site != FREE);
+        found.filter_map(move |site| {
+            let record = sites.as_chunks::<SITE_LEN>().0.get(size(site >> 2))?;
+            let [.., len, lead, nocase, _] = *record;
+            let from = size(u32_at(record, 0));
+            let literal = literals.get(from..from.saturating_add(usize::from(len)))?;
+            Some(Opening { bytes: literal.get(usize::from(lead)..)?, nocase: nocase != 0 })
+        })
     }
 
     /// Returns the members of a signature whose anchors are here when they are of several.
