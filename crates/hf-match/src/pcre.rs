@@ -36,7 +36,11 @@ pub(crate) struct Pcre {
 #[derive(Debug)]
 enum Engine {
     Automaton(Box<meta::Regex>),
-    Backtracker(Box<fancy_regex::Regex>),
+    Backtracker {
+        regex: Box<fancy_regex::Regex>,
+        /// Matches wherever the expression does, and is asked first.
+        outline: Option<Box<meta::Regex>>,
+    },
 }
 
 /// Bytes that an expression is run on.
@@ -66,24 +70,15 @@ impl Pcre {
         let tree = parse::parse(pattern, flags)?;
         let anchored = flags.anchored;
         if let Some(text) = emit::emit(&tree, Dialect::Automaton) {
-            let syntax = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
-            let config = meta::Config::new()
-                .utf8_empty(false)
-                .nfa_size_limit(Some(NFA_MAX))
-                // Made on the fly: whole automata cost milliseconds to build and are seldom run.
-                .dfa(false)
-                .onepass(false)
-                .hybrid_cache_capacity(CACHE_MAX)
-                .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
-            let built = meta::Builder::new().configure(config).syntax(syntax).build(&text);
-            let regex = built.map_err(|error| automaton_error(&error))?;
+            let regex = automaton(&text).map_err(|error| automaton_error(&error))?;
             return Ok(Self { engine: Engine::Automaton(Box::new(regex)), anchored });
         }
         let text = emit::emit(&tree, Dialect::Backtracker).ok_or("construct is not supported")?;
         let mut builder = fancy_regex::RegexBuilder::new(&text);
         builder.backtrack_limit(STEPS_MAX).delegate_size_limit(NFA_MAX);
-        let regex = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self { engine: Engine::Backtracker(Box::new(regex)), anchored })
+        let regex = Box::new(builder.build().map_err(|error| error.to_string())?);
+        let outline = emit::emit(&tree, Dialect::Outline).and_then(|text| automaton(&text).ok());
+        Ok(Self { engine: Engine::Backtracker { regex, outline: outline.map(Box::new) }, anchored })
     }
 
     /// Returns the first match that starts at `from` or behind it, or exactly there. A match that
@@ -102,7 +97,11 @@ impl Pcre {
                 let input = Input::new(bytes).range(from.min(bytes.len())..).anchored(anchored);
                 regex.search(&input).map(|found| (found.start(), found.end()))
             }
-            Engine::Backtracker(regex) => {
+            Engine::Backtracker { regex, outline } => {
+                let from = match outline {
+                    Some(outline) => outline_start(outline, haystack.bytes, from, at_start)?,
+                    None => from,
+                };
                 let text = haystack.text();
                 let text_from = text_off(text, from)?;
                 let found = regex.find_from_pos(text, text_from).ok()??;
@@ -112,6 +111,32 @@ impl Pcre {
             }
         }
     }
+}
+
+fn automaton(text: &str) -> Result<meta::Regex, meta::BuildError> {
+    let syntax = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(NFA_MAX))
+        // Made on the fly: whole automata cost milliseconds to build and are seldom run.
+        .dfa(false)
+        .onepass(false)
+        .hybrid_cache_capacity(CACHE_MAX)
+        .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
+    meta::Builder::new().configure(config).syntax(syntax).build(text)
+}
+
+/// Returns the first place at `from` or behind it where a match may start; none when there is no match.
+fn outline_start(
+    outline: &meta::Regex,
+    bytes: &[u8],
+    from: usize,
+    at_start: bool,
+) -> Option<usize> {
+    let bytes = bytes.get(..TEXT_MAX).unwrap_or(bytes);
+    let anchored = if at_start { Anchored::Yes } else { Anchored::No };
+    let input = Input::new(bytes).range(from.min(bytes.len())..).anchored(anchored);
+    outline.search(&input).map(|found| found.start())
 }
 
 /// Returns where the character with this number is.

@@ -1,8 +1,8 @@
 //! Pairs of bytes, all case variants written out: a byte for each of 65,536, and a vector test in front
 //! of it where that lets few of them pass.
 //!
-//! The test sorts the literals that are seen through pairs into eight groups and keeps, for each group,
-//! which lower and upper halves their first four bytes have. Thirty-two places are looked at with eight
+//! The test sorts the literals that are seen through pairs into sixteen groups and keeps, for each group,
+//! which lower and upper halves their first four bytes have. Thirty-two places are looked at with sixteen
 //! shuffles; what passes is looked up in the table. Source of the idea: Langdale's "Teddy" in Hyperscan,
 //! as the documentation of the aho-corasick crate describes it.
 #![expect(unsafe_code, reason = "calling a function for a processor's own instructions")]
@@ -24,10 +24,11 @@ pub(super) struct Pairs {
     table: Box<[u8; 1 << 16]>,
     /// Set when the vector test excludes nearly all places.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for vectors only"))]
-    halves: Option<Box<Halves>>,
+    halves: Option<Box<[Halves; 2]>>,
 }
 
-/// For each half of the first four bytes, lower before upper: a bit for each group, in two lanes.
+/// For each half of the first four bytes, lower before upper: a bit for each of eight groups, in two
+/// lanes.
 type Halves = [[u8; 32]; HALVES];
 
 impl Pairs {
@@ -87,32 +88,33 @@ impl Pairs {
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn probe_avx2(&self, halves: &Halves, block: &[u8], hits: &mut [u16; BLOCK]) -> usize {
+    fn probe_avx2(&self, halves: &[Halves; 2], block: &[u8], hits: &mut [u16; BLOCK]) -> usize {
         use std::arch::x86_64::{
-            _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_set1_epi8,
-            _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+            _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256,
+            _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
         };
-        let halves = halves.each_ref().map(|half| vector(half));
+        let [few, more] = halves.each_ref().map(|set| set.each_ref().map(|half| vector(half)));
         let half = _mm256_set1_epi8(0x0f);
-        let groups = |low, high, bytes| {
-            let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half);
-            _mm256_and_si256(
-                _mm256_shuffle_epi8(low, _mm256_and_si256(bytes, half)),
-                _mm256_shuffle_epi8(high, upper),
-            )
-        };
         let starts = block.len().saturating_sub(7);
         let (mut count, mut at) = (0usize, 0usize);
         // Vectors, each a byte behind the one before, are within these.
         while let Some(bytes) = block.get(at..).and_then(|rest| rest.first_chunk::<35>())
             && at + 32 <= starts
         {
-            let mut fits = _mm256_set1_epi8(-1);
-            for ([low, high], shift) in halves.as_chunks::<2>().0.iter().zip(0..) {
+            let (mut fits, mut fits_more) = (_mm256_set1_epi8(-1), _mm256_set1_epi8(-1));
+            for shift in 0..OPENING_LEN {
                 let bytes = bytes.get(shift..).and_then(|bytes| bytes.first_chunk());
                 let bytes = vector(bytes.unwrap_or(&[0; 32]));
-                fits = _mm256_and_si256(fits, groups(*low, *high, bytes));
+                let low = _mm256_and_si256(bytes, half);
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half);
+                let groups = |set: &[_; HALVES]| {
+                    let low = _mm256_shuffle_epi8(set[2 * shift], low);
+                    _mm256_and_si256(low, _mm256_shuffle_epi8(set[2 * shift + 1], high))
+                };
+                fits = _mm256_and_si256(fits, groups(&few));
+                fits_more = _mm256_and_si256(fits_more, groups(&more));
             }
+            let fits = _mm256_or_si256(fits, fits_more);
             let none = _mm256_cmpeq_epi8(fits, _mm256_setzero_si256());
             let mut found = !_mm256_movemask_epi8(none).cast_unsigned();
             while found != 0 {
@@ -185,19 +187,19 @@ impl Group {
             .as_chunks::<2>()
             .0
             .iter()
-            .fold(1 << 24, |passing, halves| (passing * share(halves)) >> 10)
+            .fold(1 << 24, |passing, halves| (passing * share(halves)) >> 12)
     }
 }
 
-/// Sorts literals into eight groups that let few places pass; none when too many would.
-fn halves(openings: &[Opening<'_>]) -> Option<Box<Halves>> {
+/// Sorts literals into sixteen groups that let few places pass; none when too many would.
+fn halves(openings: &[Opening<'_>]) -> Option<Box<[Halves; 2]>> {
     let mut groups: Vec<Group> = openings.iter().map(Group::of).collect();
     groups.sort_unstable();
     groups.dedup();
     if groups.len() > OPENINGS_MAX {
         return None;
     }
-    while groups.len() > 8 {
+    while groups.len() > 16 {
         let pairs = (1..groups.len()).flat_map(|two| (0..two).map(move |one| (one, two)));
         let growth = |(one, two): &(usize, usize)| {
             let (one, two) = (groups[*one], groups[*two]);
@@ -210,12 +212,14 @@ fn halves(openings: &[Opening<'_>]) -> Option<Box<Halves>> {
     if groups.iter().map(|group| group.passing()).sum::<u64>() > PASSING_MAX {
         return None;
     }
-    let mut halves = Box::new([[0u8; 32]; HALVES]);
-    for (group, bit) in groups.iter().zip(0..) {
-        for (half, set) in halves.iter_mut().zip(group.0) {
-            for value in (0..16).filter(|value| set >> value & 1 == 1) {
-                half[value] |= 1 << bit;
-                half[value + 16] |= 1 << bit;
+    let mut halves = Box::new([[[0u8; 32]; HALVES]; 2]);
+    for (groups, set) in groups.chunks(8).zip(halves.iter_mut()) {
+        for (group, bit) in groups.iter().zip(0..) {
+            for (half, values) in set.iter_mut().zip(group.0) {
+                for value in (0..16).filter(|value| values >> value & 1 == 1) {
+                    half[value] |= 1 << bit;
+                    half[value + 16] |= 1 << bit;
+                }
             }
         }
     }
@@ -225,8 +229,8 @@ fn halves(openings: &[Opening<'_>]) -> Option<Box<Halves>> {
 /// Bytes of a literal that the vector test looks at.
 pub(crate) const OPENING_LEN: usize = 4;
 const HALVES: usize = 2 * OPENING_LEN;
-/// Ours: of 64 bytes of programs and texts, about so many have this upper half.
-const UPPER_HALVES: [u32; 16] = [7, 2, 8, 4, 5, 3, 15, 9, 2, 1, 1, 1, 1, 1, 1, 3];
+/// Ours: of 256 bytes of texts, about so many have this upper half.
+const UPPER_HALVES: [u32; 16] = [12, 2, 48, 16, 12, 12, 88, 48, 3, 2, 2, 2, 2, 2, 2, 3];
 /// Ours: sorting takes time that grows with the cube of their number.
 const OPENINGS_MAX: usize = 256;
 /// Ours: one place in fifty; where more pass, single steps are as fast.

@@ -10,6 +10,8 @@ use super::parse::{Assert, Greed, Group, Node};
 pub(super) enum Dialect {
     /// `regex-automata` on bytes.
     Automaton,
+    /// The same, and more is matched: what an automaton cannot say is left open.
+    Outline,
     /// `fancy-regex` on text in which every character is one byte.
     Backtracker,
 }
@@ -49,6 +51,10 @@ impl Emitter<'_> {
             Node::Repeat { node, min, max, kind } => self.repeat(node, *min, *max, *kind)?,
             Node::Group { node, kind } => self.group(node, *kind, last)?,
             Node::Assert(assert) => self.assert(*assert, last)?,
+            Node::Back(_) if self.dialect == Dialect::Outline => {
+                self.out.push_str("[\\x00-\\xff]*")
+            }
+            Node::Keep if self.dialect == Dialect::Outline => {}
             Node::Back(number) => {
                 self.only_backtracker()?;
                 write!(self.out, "(?:\\{number})").ok()?;
@@ -62,6 +68,8 @@ impl Emitter<'_> {
     }
 
     fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, kind: Greed) -> Option<()> {
+        let outline = self.dialect == Dialect::Outline;
+        let kind = if outline && kind == Greed::Possessive { Greed::Greedy } else { kind };
         if kind == Greed::Possessive {
             self.only_backtracker()?;
             self.out.push_str("(?>");
@@ -85,9 +93,14 @@ impl Emitter<'_> {
     }
 
     fn group(&mut self, node: &Node, kind: Group, last: bool) -> Option<()> {
+        let outline = self.dialect == Dialect::Outline;
+        if outline && matches!(kind, Group::Look { .. }) {
+            return Some(());
+        }
+        let kind = if outline && kind == Group::Atomic { Group::Plain } else { kind };
         let open = match kind {
             Group::Plain => "(?:",
-            Group::Capture if self.dialect == Dialect::Automaton => "(?:",
+            Group::Capture if self.dialect != Dialect::Backtracker => "(?:",
             Group::Capture => "(",
             Group::Atomic => "(?>",
             Group::Look { behind: false, negated: false } => "(?=",
@@ -106,7 +119,8 @@ impl Emitter<'_> {
     }
 
     fn assert(&mut self, assert: Assert, last: bool) -> Option<()> {
-        let automaton = self.dialect == Dialect::Automaton;
+        let automaton = self.dialect != Dialect::Backtracker;
+        let outline = self.dialect == Dialect::Outline;
         let text = match assert {
             Assert::Start => "\\A",
             Assert::End => "\\z",
@@ -114,6 +128,7 @@ impl Emitter<'_> {
             Assert::LineEnd => "(?m:$)",
             // Without look-ahead the newline is taken into the match, which nothing can see.
             Assert::EndOrLastNewline if automaton && last => "(?:\\n?\\z)",
+            Assert::EndOrLastNewline if outline => "",
             Assert::EndOrLastNewline if automaton => return None,
             Assert::EndOrLastNewline => "(?=\\n?\\z)",
             Assert::Word if automaton => "\\b",

@@ -93,3 +93,23 @@ fn backtracking_is_bounded() {
     object.push(b'!');
     check(r"(?=(a+)+$)b|(x+x+)+\2y", "", &object, &[]);
 }
+
+#[test]
+fn outlines_match_wherever_the_expression_does() {
+    let cases: [(&str, &str, &[u8], &[(usize, usize)]); 8] = [
+        (r"(\w)\1", "", b"abba", &[(1, 3)]),
+        (r"/\*\s+(\w)\1", "", b"// /* ab /* bb", &[(9, 14)]),
+        (r"a(?=b)(?!bc)..", "", b"abc abd", &[(4, 7)]),
+        (r"(?>a+)b", "", b"aac aab", &[(4, 7)]),
+        (r"a++b", "", b"aac aab", &[(4, 7)]),
+        (r"x\Ky(?<=xy)", "", b"y xy", &[(3, 4)]),
+        (r"(a)\1$|c", "", b"aa\n", &[(0, 2)]),
+        (r"(\d)\1\b", "", b"112 33", &[(4, 6)]),
+    ];
+    for (pattern, flags, object, want) in cases {
+        check(pattern, flags, object, want);
+        let tree = parse::parse(pattern.as_bytes(), PcreFlags::default()).unwrap();
+        assert!(emit::emit(&tree, Dialect::Automaton).is_none(), "{pattern}");
+        assert!(emit::emit(&tree, Dialect::Outline).is_some(), "{pattern}");
+    }
+}
