@@ -76,7 +76,13 @@ pub(super) fn plain_lines(text: &[u8]) -> Cow<'_, [u8]> {
     }
     let mut out = Vec::with_capacity(text.len().saturating_add(1));
     for line in Lines::new(text) {
-        out.extend(line.text.iter().copied().filter(|byte| *byte != 0));
+        let mut rest = line.text;
+        while let Some(at) = memchr::memchr(0, rest) {
+            let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+            out.extend_from_slice(before);
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest);
         out.push(b'\n');
     }
     Cow::Owned(out)
@@ -135,8 +141,9 @@ pub(super) fn base64_lines(text: &[u8], among: usize) -> Option<&[u8]> {
         let text = line.text.trim_ascii_end();
         let len = text.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at.saturating_add(1));
         let digits = text.get(..len).unwrap_or_default();
-        let others = digits.iter().filter(|byte| base64::digit(**byte).is_none()).count();
-        digits.len() >= 16 && others.saturating_mul(among) <= digits.len()
+        let others = digits.iter().filter(|byte| base64::digit(**byte).is_none());
+        let most = digits.len().checked_div(among).unwrap_or(0);
+        digits.len() >= 16 && others.take(most.saturating_add(1)).count() <= most
     })?;
     text.get(first.off..)
 }

@@ -188,7 +188,6 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        let share = decode::base64_share(body);
         let mut ways = encodings(headers);
         if ways.is_empty() {
             ways.push(Encoding::Identity);
@@ -203,7 +202,7 @@ impl Walk<'_> {
                 ways.push(Encoding::QuotedPrintable);
             }
         }
-        if ways.contains(&Encoding::Base64) && share < 90 {
+        if ways.contains(&Encoding::Base64) && decode::base64_share(body) < 90 {
             ways.extend([Encoding::QuotedPrintable, Encoding::Identity]);
         }
         if ways.contains(&Encoding::Unknown) {
@@ -260,7 +259,10 @@ impl Walk<'_> {
         let lines = decode::plain_lines(body);
         let has_zeros = memchr::memchr(0, body).is_some();
         if has_zeros || !headers.is_text() {
-            self.give(headers, body, body.len())?;
+            // What is the whole message was matched as such.
+            if body.len() < self.message_len {
+                self.give(headers, body, body.len())?;
+            }
             let is_other = lines.trim_ascii_end() != body.trim_ascii_end();
             if !is_other || !headers.is_text() && !self.sink.options().clamav_quirks {
                 return Ok(());
