@@ -19,14 +19,37 @@ pub(super) enum Dialect {
 /// Returns the tree as text; none when the dialect cannot say it.
 pub(super) fn emit(tree: &Node, dialect: Dialect) -> Option<String> {
     let mut out = String::new();
-    let mut emitter = Emitter { out: &mut out, dialect };
+    let mut groups = Vec::new();
+    if dialect == Dialect::Outline {
+        collect(tree, &mut groups);
+    }
+    let mut emitter = Emitter { out: &mut out, dialect, groups: &groups, inside: 0 };
     emitter.node(tree, true)?;
     Some(out)
+}
+
+/// Lists the groups that capture, by number.
+fn collect<'t>(node: &'t Node, groups: &mut Vec<&'t Node>) {
+    match node {
+        Node::Seq(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| collect(node, groups)),
+        Node::Repeat { node, .. } => collect(node, groups),
+        Node::Group { node, kind } => {
+            if *kind == Group::Capture {
+                groups.push(node);
+            }
+            collect(node, groups);
+        }
+        Node::Set(_) | Node::Assert(_) | Node::Back { .. } | Node::Keep => {}
+    }
 }
 
 struct Emitter<'a> {
     out: &'a mut String,
     dialect: Dialect,
+    /// What captures, for outlines.
+    groups: &'a [&'a Node],
+    /// Back references that are being written as what their group may capture.
+    inside: usize,
 }
 
 impl Emitter<'_> {
@@ -51,19 +74,37 @@ impl Emitter<'_> {
             Node::Repeat { node, min, max, kind } => self.repeat(node, *min, *max, *kind)?,
             Node::Group { node, kind } => self.group(node, *kind, last)?,
             Node::Assert(assert) => self.assert(*assert, last)?,
-            Node::Back(_) if self.dialect == Dialect::Outline => {
-                self.out.push_str("[\\x00-\\xff]*")
+            Node::Back { number, caseless } if self.dialect == Dialect::Outline => {
+                self.like_group(*number, *caseless)?;
             }
             Node::Keep if self.dialect == Dialect::Outline => {}
-            Node::Back(number) => {
+            Node::Back { number, caseless } => {
                 self.only_backtracker()?;
-                write!(self.out, "(?:\\{number})").ok()?;
+                let mode = if *caseless { "i" } else { "" };
+                write!(self.out, "(?{mode}:\\{number})").ok()?;
             }
             Node::Keep => {
                 self.only_backtracker()?;
                 self.out.push_str("\\K");
             }
         }
+        Some(())
+    }
+
+    /// Writes what a group may have captured in place of a reference to it.
+    fn like_group(&mut self, number: u32, caseless: bool) -> Option<()> {
+        let number = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+        let group = number.and_then(|number| self.groups.get(number)).copied();
+        let Some(group) = group.filter(|_| self.inside < INSIDE_MAX && self.out.len() < LEN_MAX)
+        else {
+            self.out.push_str("[\\x00-\\xff]*");
+            return Some(());
+        };
+        self.inside += 1;
+        self.out.push_str(if caseless { "(?i:" } else { "(?:" });
+        self.node(group, false)?;
+        self.out.push(')');
+        self.inside -= 1;
         Some(())
     }
 
@@ -173,5 +214,9 @@ impl Emitter<'_> {
     }
 }
 
+/// Ours: groups that refer to groups, in one another.
+const INSIDE_MAX: usize = 3;
+/// Ours: length of an outline up to which references are written out.
+const LEN_MAX: usize = 1 << 14;
 const WORD: &str = "(?:(?<=[0-9A-Z_a-z])(?![0-9A-Z_a-z])|(?<![0-9A-Z_a-z])(?=[0-9A-Z_a-z]))";
 const NOT_WORD: &str = "(?:(?<=[0-9A-Z_a-z])(?=[0-9A-Z_a-z])|(?<![0-9A-Z_a-z])(?![0-9A-Z_a-z]))";

@@ -13,7 +13,7 @@ pub(super) enum Node {
     Repeat { node: Box<Node>, min: u32, max: Option<u32>, kind: Greed },
     Group { node: Box<Node>, kind: Group },
     Assert(Assert),
-    Back(u32),
+    Back { number: u32, caseless: bool },
     Keep,
 }
 
@@ -331,7 +331,7 @@ impl<'a> Parser<'a> {
         let number = number_of(&digits, 10)?;
         if number < 10 || number <= self.total {
             return if number <= self.total {
-                Ok(Node::Back(number))
+                Ok(self.back(number))
             } else {
                 Err(format!("back reference \\{number} to no group"))
             };
@@ -358,16 +358,20 @@ impl<'a> Parser<'a> {
             [b'-', digits @ ..] => {
                 let back = number_of(digits, 10)?;
                 let number = (self.captures + 1).checked_sub(back).filter(|number| *number > 0);
-                Ok(Node::Back(number.ok_or("bad reference")?))
+                Ok(self.back(number.ok_or("bad reference")?))
             }
-            [b'0'..=b'9', ..] => Ok(Node::Back(number_of(name, 10)?)),
+            [b'0'..=b'9', ..] => Ok(self.back(number_of(name, 10)?)),
             _ => self.named_back(name),
         }
     }
 
+    fn back(&self, number: u32) -> Node {
+        Node::Back { number, caseless: self.modes.caseless }
+    }
+
     fn named_back(&self, name: &[u8]) -> Result<Node, String> {
         let found = self.names.iter().find(|(known, _)| known == name);
-        found.map(|(_, number)| Node::Back(*number)).ok_or_else(|| "unknown group".to_owned())
+        found.map(|(_, number)| self.back(*number)).ok_or_else(|| "unknown group".to_owned())
     }
 
     fn class(&mut self) -> Result<Node, String> {
