@@ -13,6 +13,7 @@ mod pairs;
 mod place;
 mod probe;
 mod tables;
+mod windows;
 
 pub(crate) use build::FilterBuilder;
 pub(crate) use pairs::{OPENING_LEN, Opening};
@@ -75,17 +76,6 @@ pub(crate) const fn index(hash: u64) -> usize {
 #[inline]
 pub(crate) const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
-}
-
-/// True when both bits of a key are set in its word.
-#[inline]
-pub(crate) const fn has_both(word: u64, hash: u64) -> u64 {
-    (word >> (hash >> 58)) & (word >> (hash >> 52 & 63)) & 1
-}
-
-/// Returns the bits of a key in its word.
-pub(crate) const fn both(hash: u64) -> u64 {
-    1 << (hash >> 58) | 1 << (hash >> 52 & 63)
 }
 
 /// Returns the id of a section of one target's filter.

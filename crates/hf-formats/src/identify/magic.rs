@@ -20,7 +20,8 @@ pub(super) fn at_offset(head: &[u8]) -> Option<FileType> {
 
 /// True when these bytes stand at this offset.
 pub(super) fn has_at(head: &[u8], off: usize, bytes: &[u8]) -> bool {
-    head.get(off..).is_some_and(|rest| rest.starts_with(bytes))
+    // Nearly all are told apart by their first byte.
+    head.get(off) == bytes.first() && head.get(off..).is_some_and(|rest| rest.starts_with(bytes))
 }
 
 /// Returns a type that ClamAV does not know; asked only when nothing else fits.

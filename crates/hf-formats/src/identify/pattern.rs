@@ -31,6 +31,10 @@ pub(super) fn is_html(text: &[u8]) -> bool {
     let mut link = None;
     for at in memchr::memchr_iter(b'<', text) {
         let tag = text.get(at.saturating_add(1)..).unwrap_or_default();
+        // The first letters of all that is looked for.
+        if !matches!(tag.first(), Some(byte) if b"ahiost".contains(&byte.to_ascii_lowercase())) {
+            continue;
+        }
         if TAGS_CLOSED.iter().any(|name| tag.starts_with(name))
             || TAGS_OPEN.iter().any(|name| tag.len() > name.len() && tag.starts_with(name))
         {
@@ -66,13 +70,18 @@ const TAGS_OPEN: &[&[u8]] = &[
 /// True for mail: two headers that stand near each other.
 pub(super) fn is_mail(text: &[u8]) -> bool {
     let front = |max: usize| text.get(..text.len().min(max)).unwrap_or(text);
-    PAIRS.iter().any(|pair| {
-        memmem::find_iter(front(1024 + 16 + pair.reach), pair.first).any(|at| {
-            let start = at.saturating_add(pair.first.len());
-            let end = start.saturating_add(pair.reach).saturating_add(pair.second.len());
-            at <= 1024 && memmem::find(window(text, start, end), pair.second).is_some()
+    let has = |header: &[u8]| memmem::find(front(1024 + 16 + 2 * 2048), header).is_some();
+    // Each pair has one of these second.
+    let may_be = has(b"\nContent-Type: ") || has(b"\nMIME-Version: ");
+    may_be
+        && PAIRS.iter().any(|pair| {
+            memmem::find_iter(front(1024 + 16 + pair.reach), pair.first).any(|at| {
+                let start = at.saturating_add(pair.first.len());
+                let end = start.saturating_add(pair.reach).saturating_add(pair.second.len());
+                at <= 1024 && memmem::find(window(text, start, end), pair.second).is_some()
+            })
         })
-    }) || delivered(front(2048))
+        || delivered(front(2048))
 }
 
 fn window(text: &[u8], start: usize, end: usize) -> &[u8] {

@@ -6,7 +6,7 @@ use hf_pack::{PackWriter, WritePackError};
 
 use super::{
     ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PAIRS, PLACE_KEYS, PLACES,
-    SITE_SIGS, SITES, both, fold, index, mix, section, tag,
+    SITE_SIGS, SITES, fold, index, mix, section, tag, windows,
 };
 use crate::anchor::{Anchor, Check, Fixed, Literal, Point, Tagged, Trigger};
 
@@ -90,7 +90,7 @@ impl FilterBuilder {
             let entries = sites.entries(class);
             if !entries.is_empty() {
                 let pairs = usize::from(class) == PAIRS;
-                put(part, if pairs { sites.pairs() } else { bits(&entries) })?;
+                put(part, if pairs { sites.pairs() } else { sites.windows(class) })?;
                 put(part + 1, slots(&entries))?;
             }
         }
@@ -185,34 +185,31 @@ impl<'a> Sites<'a> {
         table
     }
 
-    /// Returns the windows of a class: hash, and site with the window's number in its stretch.
-    fn entries(&self, class: u8) -> Vec<(u64, u32)> {
+    /// Returns the windows of a class, with their site and number in its stretch.
+    fn stretches(&self, class: u8) -> Vec<(&'a [u8], u32)> {
         let Some(shape) = CLASSES.get(usize::from(class)) else { return Vec::new() };
-        let mut entries = Vec::new();
-        for (site, literal) in (0u32..).zip(&self.each) {
-            if literal.class != class {
-                continue;
-            }
+        let own = (0u32..).zip(&self.each).filter(|(_, literal)| literal.class == class);
+        let windows = own.flat_map(|(site, literal)| {
             let windows = literal.bytes.windows(shape.width).skip(usize::from(literal.lead));
-            for (shift, window) in (0u32..).zip(windows.take(shape.stride)) {
-                entries.push((mix(fold(window)), site << 2 | shift));
-            }
-        }
+            (0u32..)
+                .zip(windows.take(shape.stride))
+                .map(move |(shift, window)| (window, site << 2 | shift))
+        });
+        windows.collect()
+    }
+
+    /// Makes the bit table of a class.
+    fn windows(&self, class: u8) -> Vec<u8> {
+        windows::table(self.stretches(class).iter().map(|(window, _)| *window))
+    }
+
+    /// Returns the windows of a class, hashed, in order.
+    fn entries(&self, class: u8) -> Vec<(u64, u32)> {
+        let hashed = |(window, site): (&[u8], u32)| (mix(fold(window)), site);
+        let mut entries: Vec<(u64, u32)> = self.stretches(class).into_iter().map(hashed).collect();
         entries.sort_unstable();
         entries
     }
-}
-
-/// Makes the bit table.
-fn bits(entries: &[(u64, u32)]) -> Vec<u8> {
-    let words = (entries.len() * BITS_PER_KEY / 64).clamp(WORDS_MIN, WORDS_MAX).next_power_of_two();
-    let mut table = vec![0u64; words];
-    for (hash, _) in entries {
-        if let Some(word) = table.get_mut(index(*hash) & (words - 1)) {
-            *word |= both(*hash);
-        }
-    }
-    table.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// Makes the hash table: open addressing, each slot the upper half of the hash and the site.
@@ -233,14 +230,8 @@ fn slots(entries: &[(u64, u32)]) -> Vec<u8> {
     bytes.flatten().collect()
 }
 
-/// Ours: two of sixteen bits are set, so that one of fifty windows passes by chance.
-const BITS_PER_KEY: usize = 16;
 /// The format's: a bit for each pair of bytes.
 pub(crate) const PAIRS_LEN: usize = 1 << 13;
 /// Ours, measured with the real signatures: a class, the one that takes its literals, and how many of
 /// them are too many for that.
 const DEMOTE: [(usize, usize, usize); 2] = [(0, 1, 1500), (2, PAIRS, 1000)];
-/// Ours: 16 KiB stay in the first-level cache.
-const WORDS_MIN: usize = 1 << 11;
-/// Ours: 4 MiB; larger tables miss the second-level cache more than they spare.
-const WORDS_MAX: usize = 1 << 19;

@@ -137,7 +137,7 @@ impl Pairs {
 /// Loads a vector; the compiler makes one load of it.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn vector(bytes: &[u8; 32]) -> std::arch::x86_64::__m256i {
+pub(super) fn vector(bytes: &[u8; 32]) -> std::arch::x86_64::__m256i {
     let word = |at: usize| {
         let bytes = bytes.get(at..).and_then(|rest| rest.first_chunk());
         bytes.map_or(0, |bytes| i64::from_le_bytes(*bytes))
