@@ -30,16 +30,22 @@ pub fn embedded(bytes: &[u8], own: FileType, limits: &Limits) -> Vec<(usize, Fil
         return Vec::new();
     }
     let mut found = Found { pe: len <= limits.max_embedded_pe_bytes, ..Found::default() };
-    also(bytes, own, &mut found);
+    let mut marks = Marks::default();
     if let Some(searcher) = searcher() {
         for literal in searcher.find_iter(bytes) {
             let at = literal.start();
-            if let Some((off, kind)) = checked(bytes, literal.pattern().as_usize(), at, &mut found)
-            {
-                found.add(off, kind);
+            match literal.pattern().as_usize() {
+                MHTML => marks.mhtml |= pattern::is_mhtml_at(bytes, at),
+                XDP => marks.xdp = true,
+                literal => {
+                    if let Some((off, kind)) = checked(bytes, literal, at, &mut found) {
+                        found.add(off, kind);
+                    }
+                }
             }
         }
     }
+    also(bytes, own, marks, &mut found);
     // Apart, because a literal of two bytes would slow the search for all others.
     for at in memmem::find_iter(bytes, &[0x60, 0xea]) {
         if at > 0 && is_arj(bytes.get(at..).unwrap_or_default()) {
@@ -106,8 +112,15 @@ impl Found {
     }
 }
 
+/// What an object has that is looked for together with the literals.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    mhtml: bool,
+    xdp: bool,
+}
+
 /// Other forms of the object as a whole.
-fn also(bytes: &[u8], own: FileType, found: &mut Found) {
+fn also(bytes: &[u8], own: FileType, marks: Marks, found: &mut Found) {
     let text = matches!(
         own,
         FileType::TextAscii | FileType::TextUtf8 | FileType::TextUtf16Le | FileType::TextUtf16Be
@@ -115,11 +128,11 @@ fn also(bytes: &[u8], own: FileType, found: &mut Found) {
     if text && pattern::is_html(bytes) {
         found.add(0, FileType::Html);
     }
-    if text && pattern::is_xdp(bytes) {
+    if text && marks.xdp {
         found.add(0, FileType::Xdp);
     }
     if text || own == FileType::BinaryData {
-        if pattern::is_mhtml(bytes) {
+        if marks.mhtml {
             found.add(0, FileType::Mhtml);
         } else if pattern::is_mail(bytes) {
             found.add(0, FileType::Mail);
@@ -131,7 +144,7 @@ fn also(bytes: &[u8], own: FileType, found: &mut Found) {
     }
 }
 
-/// The literals, in the order of [`checked`].
+/// The literals, in the order of [`checked`], and the marks.
 const LITERALS: &[&[u8]] = &[
     b"PK\x03\x04",
     b"Rar!\x1a\x07",
@@ -152,7 +165,11 @@ const LITERALS: &[&[u8]] = &[
     b"\x01CD001",
     b"\0BEA01",
     b"EGGA\0\x01",
+    pattern::MHTML,
+    pattern::XDP,
 ];
+const MHTML: usize = LITERALS.len() - 2;
+const XDP: usize = LITERALS.len() - 1;
 
 fn searcher() -> Option<&'static Searcher> {
     static SEARCHER: OnceLock<Option<Searcher>> = OnceLock::new();

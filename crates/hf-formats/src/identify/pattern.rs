@@ -125,22 +125,31 @@ fn delivered(text: &[u8]) -> bool {
 
 /// True for MHTML: `MIME-Version: ` at the start of a line and within 1024 bytes `\nContent-Type: `.
 pub(super) fn is_mhtml(text: &[u8]) -> bool {
-    memmem::find_iter(text, b"ersion: ").any(|at| {
-        let Some(start) = at.checked_sub(6) else { return false };
-        let at_line = start == 0 || text.get(start.saturating_sub(1)) == Some(&b'\n');
-        let word = text.get(start..at).unwrap_or_default();
-        let end = at.saturating_add(8);
-        at_line
-            && word.eq_ignore_ascii_case(b"MIME-V")
-            && memmem::find(window(text, end, end.saturating_add(1024 + 15)), b"\nContent-Type: ")
-                .is_some()
-    })
+    memmem::find_iter(text, MHTML).any(|at| is_mhtml_at(text, at))
 }
+
+/// True when the [`MHTML`] at an offset is where it makes MHTML.
+pub(super) fn is_mhtml_at(text: &[u8], at: usize) -> bool {
+    let Some(start) = at.checked_sub(6) else { return false };
+    let at_line = start == 0 || text.get(start.saturating_sub(1)) == Some(&b'\n');
+    let word = text.get(start..at).unwrap_or_default();
+    let end = at.saturating_add(MHTML.len());
+    at_line
+        && word.eq_ignore_ascii_case(b"MIME-V")
+        && memmem::find(window(text, end, end.saturating_add(1024 + 15)), b"\nContent-Type: ")
+            .is_some()
+}
+
+/// The end of the header that makes MHTML.
+pub(super) const MHTML: &[u8] = b"ersion: ";
 
 /// True for XDP.
 pub(super) fn is_xdp(text: &[u8]) -> bool {
-    memmem::find(text, b"<xdp:xdp").is_some()
+    memmem::find(text, XDP).is_some()
 }
+
+/// The tag that makes XDP.
+pub(super) const XDP: &[u8] = b"<xdp:xdp";
 
 /// Returns the type of an Office 2003 or Hancom XML document.
 pub(super) fn xml_document(text: &[u8]) -> Option<FileType> {

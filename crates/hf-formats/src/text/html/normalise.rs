@@ -42,10 +42,17 @@ const TAG_LEN_MAX: usize = 1024;
 
 /// Returns the text as the normaliser reads it: without zero bytes and carriage returns, line ends as spaces.
 pub(super) fn clean(html: &[u8]) -> Vec<u8> {
-    html.iter()
-        .filter(|byte| !matches!(byte, 0 | b'\r'))
-        .map(|byte| if *byte == b'\n' { b' ' } else { *byte })
-        .collect()
+    let mut cleaned = Vec::with_capacity(html.len());
+    let mut from = 0;
+    for at in memchr::memchr3_iter(0, b'\r', b'\n', html) {
+        cleaned.extend_from_slice(html.get(from..at).unwrap_or_default());
+        if html.get(at) == Some(&b'\n') {
+            cleaned.push(b' ');
+        }
+        from = at.saturating_add(1);
+    }
+    cleaned.extend_from_slice(html.get(from..).unwrap_or_default());
+    cleaned
 }
 
 /// Normalises cleaned text; the copy without tags is made only on request.
