@@ -1,81 +1,103 @@
 //! The form of text that text signatures are written for: ASCII in lower case, white space in single spaces.
 //!
-//! Promises: one pass; the output is never longer than the input.
+//! Promises: at most one table look-up a byte; the output is never longer than the input.
 //! Leaves out: any decoding. UTF-16 text of ASCII characters folds to itself because zero bytes are dropped.
 //! Sources: `sigtool --ascii-normalise` of ClamAV 1.4.6 as an oracle.
 
 /// Returns the folded copy.
 pub(crate) fn fold(text: &[u8]) -> Vec<u8> {
-    let mut folded = Vec::with_capacity(text.len().saturating_add(CHUNK_LEN));
-    let mut rest = text;
-    let mut after_space = false;
-    while let Some((chunk, behind)) = rest.split_first_chunk() {
-        let Folded { bytes, kept } = fold_chunk(chunk, after_space);
-        let len = folded.len().saturating_add(kept);
-        folded.extend_from_slice(&bytes);
-        folded.truncate(len);
-        if let Some(last) = kept.checked_sub(1) {
-            after_space = bytes.get(last) == Some(&b' ');
-        }
-        rest = match chunk.get(kept..) {
-            Some([_, ..]) => skip(rest.get(kept..).unwrap_or_default(), after_space),
-            _ => behind,
-        };
-    }
-    while let Some((byte, behind)) = rest.split_first() {
-        if is_lost(*byte, after_space) {
-            rest = behind;
+    let (chunks, tail) = text.as_chunks::<CHUNK_LEN>();
+    let mut folded = Vec::with_capacity(text.len());
+    let mut after_space = 0;
+    for chunk in chunks {
+        if let Some(plain) = fold_plain(chunk, &mut after_space) {
+            folded.extend_from_slice(&plain);
             continue;
         }
-        let byte = if is_space(*byte) { b' ' } else { byte.to_ascii_lowercase() };
-        after_space = byte == b' ';
-        folded.push(byte);
-        rest = behind;
+        let (out, len) = fold_chunk(chunk, &mut after_space);
+        folded.extend_from_slice(out.get(..len).unwrap_or(&out));
     }
+    // Zero bytes are dropped, so padding adds nothing.
+    let mut last = [0; CHUNK_LEN];
+    for (slot, byte) in last.iter_mut().zip(tail) {
+        *slot = *byte;
+    }
+    let (out, len) = fold_chunk(&last, &mut after_space);
+    folded.extend_from_slice(out.get(..len).unwrap_or(&out));
     folded
 }
 
 const CHUNK_LEN: usize = 16;
 
-/// A chunk folded: how many of its bytes are kept in front of the first that is not.
-struct Folded {
-    bytes: [u8; CHUNK_LEN],
-    kept: usize,
-}
-
-/// Folds a chunk; the compiler makes vectors of it.
-fn fold_chunk(chunk: &[u8; CHUNK_LEN], after_space: bool) -> Folded {
-    let space = chunk.map(|byte| u8::from(is_space(byte)));
-    let mut before = [u8::from(after_space); CHUNK_LEN];
+/// Folds a chunk of which every byte is kept; the compiler makes vectors of it.
+fn fold_plain(chunk: &[u8; CHUNK_LEN], after_space: &mut u8) -> Option<[u8; CHUNK_LEN]> {
+    let space = chunk.map(|byte| u8::from((byte == b' ') | (byte.wrapping_sub(9) < 5)));
+    let mut before = [*after_space; CHUNK_LEN];
     if let (Some(behind), Some(front)) = (before.get_mut(1..), space.get(..CHUNK_LEN - 1)) {
         behind.copy_from_slice(front);
     }
-    let mut bytes = [0; CHUNK_LEN];
-    let mut lost = [0; CHUNK_LEN];
-    let each = bytes.iter_mut().zip(&mut lost).zip(chunk).zip(space).zip(before);
-    for ((((slot, lost), byte), space), before) in each {
+    let mut plain = [0; CHUNK_LEN];
+    let mut lost = 0;
+    for (((slot, byte), space), before) in plain.iter_mut().zip(chunk).zip(space).zip(before) {
         let text = u8::from(byte.wrapping_sub(b' ') < 0x60);
-        *lost = (text | space) ^ 1 | space & before;
+        lost |= (text | space) ^ 1 | space & before;
         let lower = byte | u8::from(byte.is_ascii_uppercase()) << 5;
         *slot = if space == 1 { b' ' } else { lower };
     }
-    let kept = u128::from_le_bytes(lost).trailing_zeros() / 8;
-    Folded { bytes, kept: usize::try_from(kept).unwrap_or(CHUNK_LEN) }
+    if lost != 0 {
+        return None;
+    }
+    *after_space = space.last().copied().unwrap_or(0);
+    Some(plain)
 }
 
-/// Returns what is behind the bytes that are not kept.
-fn skip(text: &[u8], after_space: bool) -> &[u8] {
-    let len = text.iter().position(|byte| !is_lost(*byte, after_space)).unwrap_or(text.len());
-    text.get(len..).unwrap_or_default()
+/// Folds any chunk without branches: every byte is written, and the place moves on only if it is kept.
+fn fold_chunk(chunk: &[u8; CHUNK_LEN], after_space: &mut u8) -> ([u8; CHUNK_LEN], usize) {
+    let mut out = [0; CHUNK_LEN];
+    let mut len = 0_usize;
+    let mut after = *after_space;
+    for byte in chunk {
+        let Step { value, kept, space, dropped } = step(*byte);
+        if let Some(slot) = out.get_mut(len & (CHUNK_LEN - 1)) {
+            *slot = value;
+        }
+        len = len.wrapping_add(usize::from(kept | space & !after));
+        after = space | dropped & after;
+    }
+    *after_space = after;
+    (out, len)
 }
 
-fn is_space(byte: u8) -> bool {
-    (byte == b' ') | (byte.wrapping_sub(9) < 5)
+/// What a byte becomes; exactly one of the three marks is 1, the others are 0.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    value: u8,
+    kept: u8,
+    space: u8,
+    dropped: u8,
 }
 
-/// True for a byte that is not kept: no text, or white space behind white space.
-fn is_lost(byte: u8, after_space: bool) -> bool {
-    if is_space(byte) { after_space } else { byte.wrapping_sub(b' ') >= 0x60 }
+const DROPPED: Step = Step { value: 0, kept: 0, space: 0, dropped: 1 };
+
+fn step(byte: u8) -> Step {
+    TABLE.get(usize::from(byte)).copied().unwrap_or(DROPPED)
+}
+
+static TABLE: [Step; 256] = table();
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler; the index is below 256")]
+const fn table() -> [Step; 256] {
+    let mut table = [DROPPED; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = match byte {
+            0x09..=0x0d | 0x20 => Step { value: b' ', kept: 0, space: 1, dropped: 0 },
+            0..=0x1f => DROPPED,
+            _ => Step { value: byte.to_ascii_lowercase(), kept: 1, space: 0, dropped: 0 },
+        };
+        byte += 1;
+    }
+    table
 }
 
 #[cfg(test)]
@@ -104,14 +126,11 @@ mod tests {
                 })
                 .collect();
             let mut want = Vec::new();
-            for byte in text.iter().filter(|byte| byte.is_ascii()) {
-                let space = matches!(byte, b' ' | 0x09..=0x0d);
-                match byte {
-                    _ if space && want.last() == Some(&b' ') => {}
-                    _ if space => want.push(b' '),
-                    0..=0x1f => {}
-                    _ => want.push(byte.to_ascii_lowercase()),
-                }
+            let mut after_space = 0;
+            for byte in &text {
+                let Step { value, kept, space, dropped } = step(*byte);
+                want.extend((kept | space & !after_space == 1).then_some(value));
+                after_space = space | dropped & after_space;
             }
             check(&text, &want);
         }
