@@ -70,7 +70,7 @@ impl Pcre {
         let tree = parse::parse(pattern, flags)?;
         let anchored = flags.anchored;
         if let Some(text) = emit::emit(&tree, Dialect::Automaton) {
-            let regex = automaton(&text).map_err(|error| automaton_error(&error))?;
+            let regex = automaton(&text)?;
             return Ok(Self { engine: Engine::Automaton(Box::new(regex)), anchored });
         }
         let text = emit::emit(&tree, Dialect::Backtracker).ok_or("construct is not supported")?;
@@ -113,7 +113,7 @@ impl Pcre {
     }
 }
 
-fn automaton(text: &str) -> Result<meta::Regex, meta::BuildError> {
+fn automaton(text: &str) -> Result<meta::Regex, String> {
     let syntax = regex_automata::util::syntax::Config::new().unicode(false).utf8(false);
     let config = meta::Config::new()
         .utf8_empty(false)
@@ -123,7 +123,8 @@ fn automaton(text: &str) -> Result<meta::Regex, meta::BuildError> {
         .onepass(false)
         .hybrid_cache_capacity(CACHE_MAX)
         .which_captures(regex_automata::nfa::thompson::WhichCaptures::Implicit);
-    meta::Builder::new().configure(config).syntax(syntax).build(text)
+    let built = meta::Builder::new().configure(config).syntax(syntax).build(text);
+    built.map_err(|error| automaton_error(&error))
 }
 
 /// Returns the first place at `from` or behind it where a match may start; none when there is no match.
