@@ -208,6 +208,24 @@ fn folders_within_folders_end_somewhere() {
     bench.check_bounded("ulimit -n 400", &scan("9999"), 1, &["error ", "Too many open files"]);
 }
 
+/// A PDF whose one stream grows to 64 times its size with each of eight filters.
+fn tower_of_filters() -> Vec<u8> {
+    let filters = "/RunLengthDecode ".repeat(8);
+    let mut pdf = format!("%PDF-1.4\n1 0 obj\n<</Filter[{filters}]/Length 100000>>stream\n");
+    let mut pdf = std::mem::take(&mut pdf).into_bytes();
+    pdf.extend([0x81; 100_000]);
+    pdf.extend(b"\nendstream\nendobj\n");
+    pdf
+}
+
+#[test]
+fn filters_on_filters_stay_within_memory() {
+    let bench = Bench::new();
+    bench.write("tower.pdf", tower_of_filters());
+    let want = ["tower.pdf > obj-1-0: would need too much memory"];
+    bench.check(&["scan", "-t", "1", "tower.pdf"], 3, &want);
+}
+
 #[test]
 fn endless_input_is_read_to_the_limit() {
     let bench = Bench::new();

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hf_core::{Child, ChildRole, FileType, Halt, Reason, ScanOptions, Sink, Stop};
 
+use crate::bounded::Ended;
 use crate::{Format, FormatDoc, Stage};
 use crypt::Decryptor;
 use filters::Filtered;
@@ -428,6 +429,11 @@ fn undo_all(
             Filtered::Done(unpacked) => {
                 decoded.missing = unpacked.ended.reason(sink).or(decoded.missing);
                 decoded.data = unpacked.bytes;
+                // Two stages at the cap, each with room to grow, would be more than a worker has.
+                decoded.data.shrink_to_fit();
+                if unpacked.ended == Ended::Capped {
+                    break;
+                }
             }
             Filtered::Crypt => {}
             Filtered::Image => break,
