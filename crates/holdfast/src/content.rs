@@ -244,7 +244,10 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
         opened.packs.into_iter().for_each(|pack| content.add(pack));
     }
     if builtin {
-        content.add(OpenedPack { pack: builtin_pack()?, origin: PackOrigin::InMemory });
+        content.add(OpenedPack {
+            pack: builtin_pack(options.load.yara)?,
+            origin: PackOrigin::InMemory,
+        });
     }
     Ok(content)
 }
@@ -298,10 +301,10 @@ fn header_of(path: &Path) -> Option<hf_sig::cvd::Header> {
 }
 
 /// Compiles the built-in rules; small enough to be done at every start.
-fn builtin_pack() -> Result<Arc<Pack>, OpenError> {
+fn builtin_pack(yara: YaraChoice) -> Result<Arc<Pack>, OpenError> {
     let databases: Vec<(&str, &[u8])> =
         BUILTIN.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
-    let load = LoadOptions { official: true, ..LoadOptions::default() };
+    let load = LoadOptions { official: true, yara, ..LoadOptions::default() };
     let options = ContentOptions { load, official_only: false };
     compile_in_memory(&databases, &options).map_err(OpenError::of)
 }
@@ -348,7 +351,7 @@ mod tests {
 
     #[test]
     fn the_builtin_rules_compile() {
-        let pack = builtin_pack().unwrap();
+        let pack = builtin_pack(YaraChoice::Yes).unwrap();
         assert!(pack.meta().signatures >= 60, "{}", pack.meta().signatures);
         assert!(pack.meta().warnings.is_empty(), "{:?}", pack.meta().warnings);
     }

@@ -116,7 +116,7 @@ pub(crate) fn path_regex(text: &str) -> Result<Regex, String> {
         .build(text)
         .map_err(|error| {
             let why = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
-            format!("ERROR: bad regular expression '{text}': {why}")
+            format!("bad regular expression '{text}': {why}")
         })
 }
 

@@ -194,3 +194,18 @@ fn the_manual_has_every_option_and_a_page_for_every_command() {
         assert!(folder.path().join(format!("holdfast-{command}.1")).is_file(), "{command}");
     }
 }
+
+#[test]
+fn manual_pages_go_into_a_new_folder() {
+    let folder = folder();
+    let output = output(folder.path(), &["manual", "new/man"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.path().join("new/man/holdfast-scan.1").is_file());
+}
+
+#[test]
+fn a_finding_is_told_once_for_a_place() {
+    let folder = folder();
+    let output = output(folder.path(), &["scan", "-z", "-d", "rules.ndb", "marked.txt"]);
+    assert_eq!(text(&output).matches("Test.Marked").count(), 1, "{}", text(&output));
+}

@@ -114,6 +114,7 @@ fn content_that_can_find_nothing_is_refused() {
     bench.write("empty.yar", "// no rule\n");
     bench.check(&["scan", "-d", "marked.txt", "clean.txt"], 2, &["no signature"]);
     bench.check(&["scan", "-d", "empty.yar", "clean.txt"], 2, &["no signature"]);
+    bench.check(&["scan", "--yara", "only", "clean.txt"], 2, &["no signature"]);
 }
 
 #[test]

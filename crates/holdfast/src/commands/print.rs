@@ -25,6 +25,7 @@ pub(crate) fn completions(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 /// `holdfast manual FOLDER`.
 pub(crate) fn manual(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let folder = matches.get_one::<PathBuf>("folder").context("a folder is required")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut root = options::command();
     root.build();
     page(folder, "holdfast", &root)?;

@@ -2,6 +2,7 @@
 
 mod progress;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};
 use std::ops::ControlFlow;
@@ -169,8 +170,9 @@ impl Run {
             }
             Verdict::Clean => {}
             Verdict::Detected => {
+                let mut told = BTreeSet::new();
                 for hit in &decision.findings {
-                    self.finding(path, report, hit);
+                    self.finding(path, report, hit, &mut told);
                 }
             }
             Verdict::Incomplete if self.only_findings => {}
@@ -182,9 +184,19 @@ impl Run {
         }
     }
 
-    fn finding(&mut self, path: &Path, report: &Report, hit: &Hit) {
+    /// Tells a finding, once for a place: text that also matched in a normalised form is no news.
+    fn finding(
+        &mut self,
+        path: &Path,
+        report: &Report,
+        hit: &Hit,
+        told: &mut BTreeSet<(String, String)>,
+    ) {
         let place = display::place(report, hit.object, b"");
         let name = display::safe(hit.name.as_bytes());
+        if !told.insert((place.clone(), name.clone())) && !self.explain {
+            return;
+        }
         self.line(&format!("detected    {}{place}: {name}", safe_path(path)));
         if !self.explain {
             return;
