@@ -228,6 +228,35 @@ fn filters_on_filters_stay_within_memory() {
 }
 
 #[test]
+fn pipes_and_devices_hold_nothing_up() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("odd")).expect("it can be made");
+    let pipe = bench.path("odd/pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0)
+        .expect("a pipe can be made");
+    std::os::unix::net::UnixListener::bind(bench.path("odd/socket")).expect("it can be made");
+    std::os::unix::fs::symlink(".", bench.path("odd/loop")).expect("it can be made");
+    std::os::unix::fs::symlink("/dev/zero", bench.path("odd/zero")).expect("it can be made");
+    let scan = ["scan", "--follow-links", "always", "odd", "odd/pipe", "/dev/zero"];
+    bench.check(&scan, 0, &["skipped     odd/pipe: not a regular file", "6 not scanned"]);
+    bench.check(&["inspect", "odd/pipe", "marked.txt"], 2, &["not a regular file", "marked.txt: "]);
+}
+
+#[test]
+fn the_worst_that_happened_is_the_exit_code() {
+    let bench = Bench::new();
+    let incomplete = ["clean.txt", "--max-object-size", "13"];
+    let scan = |more: &[&'static str]| [&["scan", "-d", "rules.ndb"], &incomplete, more].concat();
+    bench.check(&scan(&[]), 3, &["1 incomplete"]);
+    bench.check(&scan(&["absent"]), 2, &["1 incomplete, 1 errors"]);
+    bench.write("small.ndb", "Test.Small:0:*:31323334\n");
+    bench.write("small.txt", "1234");
+    let with = ["absent", "-d", "small.ndb", "small.txt"];
+    bench.check(&scan(&with), 1, &["1 detected, 1 incomplete, 1 errors"]);
+}
+
+#[test]
 fn endless_input_is_read_to_the_limit() {
     let bench = Bench::new();
     let mut child = bench

@@ -1,6 +1,8 @@
 //! `holdfast inspect`: the tree of objects in a file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,7 +35,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             session::standard_input(scan::limits(matches).max_object_bytes)
                 .context("cannot read standard input")?
         } else {
-            File::open(path).with_context(|| format!("cannot open {}", safe_path(path)))?
+            open(path).with_context(|| format!("cannot open {}", safe_path(path)))?
         };
         let size = file.metadata().map_or(0, |meta| meta.len());
         let report = worker.scan(Job { request: ScanRequest::default(), file, size }).report;
@@ -51,6 +53,13 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Verdict::Error => exit::ERROR,
         Verdict::Incomplete => exit::INCOMPLETE,
     }))
+}
+
+/// Opens a file; a named pipe without a writer, which no worker takes, does not hold it up.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits();
+    let flags = i32::try_from(flags).unwrap_or(0);
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn draw(path: &Path, report: &Report, verdict: Verdict) -> String {
