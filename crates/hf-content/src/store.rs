@@ -203,9 +203,16 @@ impl Opening {
     fn verified(&mut self, cache: &Cache, key: &str) -> Option<Arc<Pack>> {
         let name = pack_name(key);
         let file = cache.read(&name)?;
+        let written = |meta: &std::fs::Metadata| (meta.len(), meta.modified().ok());
+        let before = written(&file.metadata().ok()?);
         let checked = Pack::open(file).map_err(|err| err.to_string()).and_then(|pack| {
             pack.verify().map_err(|err| err.to_string())?;
-            Ok(pack)
+            // What was written behind the reader would have the stamp of what was read.
+            let after = pack.file().and_then(|file| file.metadata().ok());
+            match after.is_some_and(|after| written(&after) == before) {
+                true => Ok(pack),
+                false => Err("it was written to while it was read".to_owned()),
+            }
         });
         match checked {
             Ok(pack) => {
