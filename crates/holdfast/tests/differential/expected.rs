@@ -24,6 +24,8 @@ pub(crate) fn reason(difference: &Difference) -> Option<&'static str> {
         Some("clamscan gives rules the size of the text where they see its normalised copy")
     } else if ours && line.contains("fuzzy_img#") {
         Some("clamscan gets no image hash of images that are stored in an archive")
+    } else if ours && file.ends_with(".pdf") && line.contains("FileSize:") {
+        Some("dictionaries of actions in PDF are objects to us")
     } else if file.contains("encrypted") && (around || of_members) {
         Some("to clamscan a decrypted member is not inside its zip")
     } else {

@@ -2,11 +2,14 @@
 //!
 //! Yields: each module's source as text (and as OLE2 content, which is how signatures were written for
 //! it), and all modules together as `vba_project`, lower-cased outside of string literals and with line
-//! continuations joined.
+//! continuations joined; before them the text that `clamscan` makes of a project ([`project`]), and under
+//! `clamav_quirks` only that.
 //! Hostile input: `dir` may be damaged, absent or wrong about offsets; every stream is therefore also
 //! searched for a container that starts like a module's source.
 //! Leaves out: compiled p-code, the password of the project (it protects nothing).
 //! Sources: [1] MS-OVBA §2.3.4.2 (`dir`), §2.3.4.3 (module streams).
+
+mod project;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +59,8 @@ struct Sources {
     /// Streams that were done.
     done: BTreeSet<usize>,
     more: bool,
+    /// A project was handed over as the text that `clamscan` makes of it.
+    told: bool,
 }
 
 /// Streams by their storage and their name in lower case.
@@ -103,7 +108,7 @@ pub(crate) fn extract(
         sink.unscanned(b"vba_project", Reason::FormatLimit("VBA source".into()));
     }
     hand_over(&sources.list, sink)?;
-    Ok(!sources.list.is_empty())
+    Ok(sources.told || !sources.list.is_empty())
 }
 
 fn project(
@@ -116,6 +121,9 @@ fn project(
     let stream = cfb.read(dir, sink.child_cap(), sink)?.bytes;
     let Some(records) = decompress(&stream, DIR_LEN_MAX) else { return Ok(()) };
     let parent = cfb.entries.get(dir).and_then(|entry| entry.parent);
+    if as_clamscan(cfb, parent, &records.bytes, index, sources, sink)? {
+        return Ok(());
+    }
     for module in parse_dir(&records.bytes) {
         let names = [module.stream_wide.clone(), String::from_utf8_lossy(&module.stream).into()];
         let found = names.iter().find_map(|name| index.get(&(parent, name.to_lowercase())));
@@ -138,6 +146,46 @@ fn project(
         }
     }
     Ok(())
+}
+
+/// Hands a project over as the text that `clamscan` makes of it; true when nothing else is to be made of it.
+fn as_clamscan(
+    cfb: &mut Cfb<'_>,
+    parent: Option<usize>,
+    dir: &[u8],
+    index: &Index,
+    sources: &mut Sources,
+    sink: &mut dyn Sink,
+) -> Result<bool, Stop> {
+    let alone = sink.options().clamav_quirks;
+    let mut len = sources.len;
+    let mut done = Vec::new();
+    let text = project::text(dir, |place| {
+        let narrow = String::from_utf8_lossy(&place.stream);
+        let names = [place.stream_wide.as_str(), &narrow];
+        let found = names.iter().find_map(|name| index.get(&(parent, name.to_lowercase())));
+        let Some(idx) = found.copied() else { return Ok(None) };
+        sink.poll()?;
+        let stream = cfb.read(idx, sink.child_cap(), sink)?.bytes;
+        let container = stream.get(size(u64::from(place.text_off))..).unwrap_or_default();
+        let cap = size(sink.child_cap()).min(PROJECT_LEN_MAX.saturating_sub(len));
+        let text = decompress(container, cap).filter(|text| text.whole && !text.bytes.is_empty());
+        Ok(text.map(|text| {
+            len = len.saturating_add(text.bytes.len());
+            done.push(idx);
+            text.bytes
+        }))
+    })?;
+    let Some(data) = text.filter(|_| !done.is_empty()) else { return Ok(false) };
+    sources.told = true;
+    if alone {
+        sources.len = len;
+        sources.done.extend(done);
+    }
+    // It meets signatures for every target only, and is not normalised as text again.
+    let role = ChildRole::Typed(FileType::Ignored);
+    sink.child(Child { name: b"vba_project", data: &data, role })?;
+    Ok(alone)
 }
 
 impl Sources {

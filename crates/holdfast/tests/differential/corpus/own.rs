@@ -33,7 +33,6 @@ const FIXTURES: &[&str] = &[
     "rtf/package",
     "swf/plain",
     "swf/zlib",
-    "tar/gnu-long-name",
     "tar/ustar",
     "text/utf16",
     "xz/two-streams-padded",

@@ -40,7 +40,7 @@ fn sub(rng: &mut Rng, piece: &Piece, target: u8, idx: usize) -> String {
         return special::pcre(rng, piece, idx);
     }
     if idx > 0 && kind == 3 {
-        return special::byte_compare(rng, piece, idx);
+        return special::byte_compare(rng, piece);
     }
     if kind < 6 {
         let pattern = cut(rng, &piece.bytes, Style::Simple);

@@ -81,9 +81,9 @@ fn atom(rng: &mut Rng, bytes: &[u8], at: usize, end: usize, text: &mut String) -
     1
 }
 
-/// Returns a byte comparison with an earlier sub-signature.
-pub(super) fn byte_compare(rng: &mut Rng, piece: &Piece, idx: usize) -> String {
-    let reference = rng.below(idx);
+/// Returns a byte comparison with the first sub-signature, which is always a pattern: from another comparison
+/// clamscan counts as from the object's start.
+pub(super) fn byte_compare(rng: &mut Rng, piece: &Piece) -> String {
     let offset = match rng.below(4) {
         0 => format!("<<{}", rng.below(30)),
         1 => format!(">>0x{:x}", rng.below(30)),
@@ -107,7 +107,7 @@ pub(super) fn byte_compare(rng: &mut Rng, piece: &Piece, idx: usize) -> String {
             )
         }
     };
-    format!("{reference}({offset}#{opts}#{compare})")
+    format!("0({offset}#{opts}#{compare})")
 }
 
 /// Returns the perceptual hash of an image of the corpus.
