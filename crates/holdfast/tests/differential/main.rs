@@ -38,7 +38,7 @@ fn same_names_with_allmatch() {
 
 #[test]
 fn same_names_with_trusted_and_ignored() {
-    rounds("trusted", 6, 2, |round| {
+    rounds("trusted", 7, 1, |round| {
         let mut databases = signatures::generate(&round.corpus, &mut round.rng, SCALE);
         signatures::allowed(&round.corpus, &mut round.rng, &mut databases, 12);
         signatures::ignored(&mut round.rng, &mut databases, 60);
