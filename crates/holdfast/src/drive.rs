@@ -3,18 +3,21 @@
 //! One thread walks, one thread a worker scans, the caller's thread receives. All queues are bounded, so
 //! a slow receiver slows the walk instead of filling memory.
 
+mod queue;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use hf_core::Report;
 use hf_worker::{ScanRequest, Worker};
+
+use queue::{Receiver, Sender, queue};
 
 use crate::walk::{Note, Step, WalkOptions, walk, walk_stack_bytes};
 
@@ -79,9 +82,8 @@ pub(crate) fn drive(
     receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let pace = &Pace::new(files);
-    let (jobs_in, jobs_out) = sync_channel::<Job>(QUEUE_LEN);
-    let (events_in, events_out) = sync_channel::<(u64, Event)>(QUEUE_LEN);
-    let jobs_out = Arc::new(Mutex::new(jobs_out));
+    let (jobs_in, jobs_out) = queue::<Job>(QUEUE_LEN);
+    let (events_in, events_out) = queue::<(u64, Event)>(EVENTS_LEN);
     thread::scope(|scope| {
         let notes = events_in.clone();
         let walk = move || walk_all(named, options, pace, &jobs_in, &notes);
@@ -89,7 +91,7 @@ pub(crate) fn drive(
         builder.spawn_scoped(scope, walk)?;
         let mut started = Err(io::ErrorKind::NotFound.into());
         for worker in workers {
-            let jobs = Arc::clone(&jobs_out);
+            let jobs = jobs_out.clone();
             let events = events_in.clone();
             let work = move || scan_all(worker, &jobs, &events, pace, files);
             match thread::Builder::new().spawn_scoped(scope, work) {
@@ -156,8 +158,8 @@ fn walk_all(
     named: Vec<Named>,
     options: &WalkOptions,
     pace: &Pace,
-    jobs: &SyncSender<Job>,
-    events: &SyncSender<(u64, Event)>,
+    jobs: &Sender<Job>,
+    events: &Sender<(u64, Event)>,
 ) {
     let mut seq = 0u64;
     let mut visit = |step: Step| {
@@ -165,9 +167,9 @@ fn walk_all(
             return ControlFlow::Break(());
         }
         let sent = match step {
-            Step::File { path, file, size } => jobs.send(Job { seq, path, file, size }).is_ok(),
-            Step::Directory => events.send((seq, Event::Directory)).is_ok(),
-            Step::Note { path, note } => events.send((seq, Event::Note(path, note))).is_ok(),
+            Step::File { path, file, size } => jobs.send(Job { seq, path, file, size }),
+            Step::Directory => events.send((seq, Event::Directory)),
+            Step::Note { path, note } => events.send((seq, Event::Note(path, note))),
         };
         seq = seq.saturating_add(1);
         if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -189,15 +191,15 @@ fn walk_all(
 /// Keeps one worker busy: small files wait in it, a large one has it for itself.
 fn scan_all(
     mut worker: Worker,
-    jobs: &Mutex<Receiver<Job>>,
-    events: &SyncSender<(u64, Event)>,
+    jobs: &Receiver<Job>,
+    events: &Sender<(u64, Event)>,
     pace: &Pace,
     files: Files,
 ) {
     let mut paths: BTreeMap<u64, PathBuf> = BTreeMap::new();
     loop {
         while worker.has_room() && !pace.is_stopped() {
-            let Some(job) = next_job(jobs, worker.is_idle()) else { break };
+            let Some(job) = jobs.next(worker.is_idle()) else { break };
             let Job { seq, path, file, size } = job;
             let name = path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
             let request = ScanRequest { id: seq, name, ..ScanRequest::default() };
@@ -210,18 +212,10 @@ fn scan_all(
         let path = paths.remove(&seq).unwrap_or_default();
         let file = (files == Files::Kept).then_some(job.file);
         let scanned = Scanned { path, file, size: job.size, report };
-        if events.send((seq, Event::Scanned(scanned))).is_err() {
+        if !events.send((seq, Event::Scanned(scanned))) {
             return;
         }
     }
-}
-
-fn next_job(jobs: &Mutex<Receiver<Job>>, wait: bool) -> Option<Job> {
-    if wait {
-        return jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-    }
-    // Another thread that waits here holds the lock: then there is nothing to take.
-    jobs.try_lock().ok()?.try_recv().ok()
 }
 
 fn in_order(
@@ -231,8 +225,8 @@ fn in_order(
 ) {
     let mut next = 0u64;
     let mut early = BTreeMap::new();
-    for (seq, event) in events {
-        early.insert(seq, event);
+    while let Some(several) = events.all() {
+        early.extend(several);
         while let Some(event) = early.remove(&next) {
             next = next.saturating_add(1);
             if receive(event).is_break() {
@@ -250,6 +244,10 @@ fn in_order(
 
 /// Jobs that wait between walk and workers: enough for full batches, few enough descriptors.
 const QUEUE_LEN: usize = 64;
+
+/// Results that wait to be told; the files that come with them are few beside those that wait behind one that takes
+/// long.
+const EVENTS_LEN: usize = 256;
 
 /// Ours: results are some hundred bytes each.
 const AHEAD: u64 = 1 << 16;
