@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use hf_core::signature::HashOf;
-use hf_core::{ExeKind, Facts as _, FileType, HitKind, MatchSpan, Stop, Strength, Target};
+use hf_core::{ExeKind, Facts as _, FileType, HitKind, MatchSpan, Reason, Stop, Strength, Target};
 use hf_match::{MatchHit, Subject};
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
@@ -94,6 +94,9 @@ impl Scan<'_> {
             _ => Ok(()),
         };
         let ended = engine.matcher.scan(&subject, self.scratch, &mut on_hit, &mut poll);
+        if self.scratch.gave_up() {
+            self.unscanned(layer, b"", Reason::FormatLimit("steps of a regular expression".into()));
+        }
         let mut handler = None;
         for hit in found {
             match hit.handler {

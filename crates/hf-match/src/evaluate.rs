@@ -34,6 +34,8 @@ pub(crate) struct Memo {
     /// Expressions that were run, by their member.
     regexes: IdMap<Option<Arc<Pcre>>>,
     ends: Vec<usize>,
+    /// An expression was not searched for to the end in this object.
+    pub(crate) gave_up: bool,
     /// Counts of bodies in this object, with the cap under which they were counted.
     counts: IdMap<(u64, u64)>,
 }
@@ -61,6 +63,7 @@ impl Memo {
     /// Forgets the object; what was decoded stays, unless it is too much.
     pub(crate) fn next_object(&mut self, matcher: &Arc<()>) {
         self.counts.clear();
+        self.gave_up = false;
         let same = self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, matcher));
         if !same || self.regexes.len() > REGEXES_MAX {
             self.regexes.clear();
@@ -346,6 +349,7 @@ impl Evaluator<'_, '_> {
                 }
                 at = if end > at { end } else { at + 1 };
             }
+            self.memo.gave_up |= haystack.gave_up;
         }
         Ok((count, last))
     }

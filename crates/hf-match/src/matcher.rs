@@ -193,6 +193,12 @@ impl Scratch {
         Self::default()
     }
 
+    /// True when a regular expression was given up in the last object, at the bound on its steps.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.memo.gave_up
+    }
+
     /// Returns what scans with it did.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

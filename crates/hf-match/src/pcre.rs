@@ -49,11 +49,13 @@ pub(crate) struct Haystack<'a> {
     bytes: &'a [u8],
     /// The same as text, every byte one character, and only when an expression needs it.
     text: Option<String>,
+    /// A search ended at the bound on its steps, or did not see all bytes.
+    pub(crate) gave_up: bool,
 }
 
 impl<'a> Haystack<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, text: None }
+        Self { bytes, text: None, gave_up: false }
     }
 
     fn text(&mut self) -> &str {
@@ -102,12 +104,16 @@ impl Pcre {
                     Some(outline) => outline_start(outline, haystack.bytes, from, at_start)?,
                     None => from,
                 };
+                haystack.gave_up |= haystack.bytes.len() > TEXT_MAX;
                 let text = haystack.text();
                 let text_from = text_off(text, from)?;
-                let found = regex.find_from_pos(text, text_from).ok()??;
-                let start = text.get(..found.start())?.chars().count();
-                let len = found.as_str().chars().count();
-                (!at_start || start == from).then_some((start, start + len))
+                let found = regex.find_from_pos(text, text_from).map(|found| {
+                    let found = found?;
+                    let start = text.get(..found.start())?.chars().count();
+                    Some((start, start + found.as_str().chars().count()))
+                });
+                haystack.gave_up |= found.is_err();
+                found.ok().flatten().filter(|(start, _)| !at_start || *start == from)
             }
         }
     }

@@ -228,6 +228,15 @@ fn filters_on_filters_stay_within_memory() {
 }
 
 #[test]
+fn an_expression_that_is_given_up_is_told() {
+    let bench = Bench::new();
+    bench.write("slow.ldb", "Test.Slow;Engine:81-255,Target:0;1;61616161;0/(a+)+\\1?!!?(?=b)/\n");
+    bench.write("slow.txt", [&[b'a'; 4000][..], b"!"].concat());
+    let told = "slow.txt: limit of the format reached: steps of a regular expression";
+    bench.check(&["scan", "-d", "slow.ldb", "slow.txt"], 3, &[told]);
+}
+
+#[test]
 fn pipes_and_devices_hold_nothing_up() {
     let bench = Bench::new();
     fs::create_dir(bench.path("odd")).expect("it can be made");

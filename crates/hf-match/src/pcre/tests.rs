@@ -92,6 +92,14 @@ fn backtracking_is_bounded() {
     let mut object = vec![b'a'; 4000];
     object.push(b'!');
     check(r"(?=(a+)+$)b|(x+x+)+\2y", "", &object, &[]);
+    let gives_up = |pattern: &str| {
+        let regex = Pcre::new(pattern.as_bytes(), PcreFlags::default()).unwrap();
+        let mut haystack = Haystack::new(&object);
+        assert_eq!(regex.find(&mut haystack, 0, false), None, "{pattern}");
+        haystack.gave_up
+    };
+    assert!(gives_up(r"(a+)+\1?!!?(?=b)"));
+    assert!(!gives_up(r"b(a)\1"));
 }
 
 #[test]
