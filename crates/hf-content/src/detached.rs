@@ -17,15 +17,21 @@ use crate::sources::container_version;
 /// It is there and cannot be read.
 pub fn signature_beside(container: &Path) -> Result<Option<Vec<u8>>, ContentError> {
     let Some(path) = signature_path(container) else { return Ok(None) };
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ContentError::read(&path, error)),
-    };
+    match read_file(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ContentError::read(&path, error)),
+    }
+}
+
+/// Reads at most [`SIGNATURE_MAX`] bytes of a file; what would never end, or never begin, is refused.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
     let mut bytes = Vec::new();
-    let read = file.take(SIGNATURE_MAX).read_to_end(&mut bytes);
-    read.map_err(|error| ContentError::read(&path, error))?;
-    Ok(Some(bytes))
+    File::open(path)?.take(SIGNATURE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Returns the certificates in a folder: the content of each `*.pem` and `*.crt`, by name.
@@ -40,7 +46,7 @@ pub fn certificates(folder: &Path) -> Result<Vec<Vec<u8>>, ContentError> {
         .collect();
     paths.sort();
     paths.truncate(CERTIFICATES_MAX);
-    paths.iter().map(|path| fs::read(path).map_err(|err| ContentError::read(path, err))).collect()
+    paths.iter().map(|path| read_file(path).map_err(|err| ContentError::read(path, err))).collect()
 }
 
 /// Returns where the signature of a container would be.
@@ -56,3 +62,21 @@ fn signature_path(container: &Path) -> Option<PathBuf> {
 const SIGNATURE_MAX: u64 = (1 << 20) + 1;
 /// Ours: a folder of certificates has a handful.
 const CERTIFICATES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_no_certificates_and_no_signatures() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = "ClamAV-VDB:22 Feb 2023 16-33 -0500:7:1:90:X:X:tester:1677101592";
+        fs::write(dir.path().join("x.cvd"), format!("{line:<512}")).unwrap();
+        assert!(signature_beside(&dir.path().join("x.cvd")).unwrap().is_none());
+        for name in ["a.pem", "x-7.cvd.sign"] {
+            std::os::unix::fs::symlink("/dev/zero", dir.path().join(name)).unwrap();
+        }
+        assert!(signature_beside(&dir.path().join("x.cvd")).is_err());
+        assert!(certificates(dir.path()).is_err());
+    }
+}

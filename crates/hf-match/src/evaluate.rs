@@ -65,7 +65,7 @@ impl Memo {
         self.counts.clear();
         self.gave_up = false;
         let same = self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(owner, matcher));
-        if !same || self.regexes.len() > REGEXES_MAX {
+        if !same {
             self.regexes.clear();
         }
         if !same || self.weight > WEIGHT_MAX {
@@ -87,6 +87,9 @@ impl Memo {
     }
 
     fn regex(&mut self, key: (u32, u32), pattern: &[u8], flags: PcreFlags) -> Option<Arc<Pcre>> {
+        if self.regexes.len() >= REGEXES_MAX && !self.regexes.contains_key(&key) {
+            self.regexes.clear();
+        }
         let made = || Pcre::new(pattern, flags).ok().map(Arc::new);
         self.regexes.entry(key).or_insert_with(made).clone()
     }
@@ -511,7 +514,7 @@ fn intermediates_fit(wanted: &[FileType], ancestors: &[FileType]) -> bool {
 
 /// Ours: memory for decoded signatures that is kept from one object to the next.
 const WEIGHT_MAX: usize = 8 << 20;
-/// Ours: compiled expressions that are kept from one object to the next.
+/// Ours: compiled expressions that are kept, which take some MiB each at worst.
 const REGEXES_MAX: usize = 64;
 /// Ours: matches of a macro that are looked at; more only repeat.
 const STARTS_MAX: usize = 1 << 16;

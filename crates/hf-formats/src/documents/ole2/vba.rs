@@ -160,13 +160,16 @@ fn as_clamscan(
     let alone = sink.options().clamav_quirks;
     let mut len = sources.len;
     let mut done = Vec::new();
+    // Many modules may name one long stream.
+    let mut budget = PROJECT_LEN_MAX.saturating_mul(4);
     let text = project::text(dir, |place| {
         let narrow = String::from_utf8_lossy(&place.stream);
         let names = [place.stream_wide.as_str(), &narrow];
         let found = names.iter().find_map(|name| index.get(&(parent, name.to_lowercase())));
-        let Some(idx) = found.copied() else { return Ok(None) };
+        let Some(idx) = found.copied().filter(|_| budget > 0) else { return Ok(None) };
         sink.poll()?;
         let stream = cfb.read(idx, sink.child_cap(), sink)?.bytes;
+        budget = budget.saturating_sub(stream.len());
         let container = stream.get(size(u64::from(place.text_off))..).unwrap_or_default();
         let cap = size(sink.child_cap()).min(PROJECT_LEN_MAX.saturating_sub(len));
         let text = decompress(container, cap).filter(|text| text.whole && !text.bytes.is_empty());
@@ -176,6 +179,7 @@ fn as_clamscan(
             text.bytes
         }))
     })?;
+    sources.more |= budget == 0;
     let Some(data) = text.filter(|_| !done.is_empty()) else { return Ok(false) };
     sources.told = true;
     if alone {
