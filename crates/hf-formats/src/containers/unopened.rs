@@ -28,7 +28,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 /// Type, name, and the magic by which [`extract`] knows which it was given.
-const UNOPENED: [(FileType, &str, Magic); 27] = [
+const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::Rar, "RAR", Magic::At(0, b"Rar!")),
     (FileType::RarSfx, "RAR", Magic::At(0, b"Rar!")),
     (FileType::SevenZip, "7z", Magic::At(0, b"7z\xbc\xaf\x27\x1c")),
