@@ -217,6 +217,16 @@ file_types! {
     Ar = "AR", false;
     /// Unix compress (`.Z`).
     Compress = "COMPRESS", false;
+    /// lzip.
+    Lzip = "LZIP", false;
+    /// lzop.
+    Lzop = "LZOP", false;
+    /// zlib stream.
+    Zlib = "ZLIB", false;
+    /// rpm package.
+    Rpm = "RPM", false;
+    /// asar, of Electron.
+    Asar = "ASAR", false;
 }
 
 impl FileType {

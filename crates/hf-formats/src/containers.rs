@@ -1,18 +1,26 @@
 //! Archives and compressed streams.
 
 mod ar;
+mod asar;
 mod bzip2;
 mod compress;
 mod cpio;
 mod cryptff;
 mod gzip;
 mod lz4;
+mod lzip;
 mod lzma;
+mod lzop;
+mod pyinstaller;
+mod rpm;
+mod sevenzip;
 mod streams;
 mod tar;
 mod unopened;
+mod xar;
 mod xz;
 mod zip;
+mod zlib;
 mod zstd;
 
 use crate::Format;
@@ -20,16 +28,24 @@ use crate::Format;
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] = &[
     zip::FORMAT,
+    sevenzip::FORMAT,
     gzip::FORMAT,
     bzip2::FORMAT,
     xz::FORMAT,
     lzma::FORMAT,
     zstd::FORMAT,
     lz4::FORMAT,
+    lzip::FORMAT,
+    lzop::FORMAT,
+    zlib::FORMAT,
     compress::FORMAT,
     tar::FORMAT,
     cpio::FORMAT,
     ar::FORMAT,
+    rpm::FORMAT,
+    xar::FORMAT,
+    asar::FORMAT,
+    pyinstaller::FORMAT,
     cryptff::FORMAT,
     unopened::FORMAT,
 ];

@@ -10,6 +10,10 @@ mod evasions;
 mod legacy;
 #[path = "archives/mutations.rs"]
 mod mutations;
+#[path = "archives/packages.rs"]
+mod packages;
+#[path = "archives/sevenzip.rs"]
+mod sevenzip;
 #[path = "archives/tools.rs"]
 mod tools;
 

@@ -32,6 +32,11 @@ impl<R: BufRead> Inflate<R> {
         Self { source, state: Decompress::new(true), ended: None }
     }
 
+    /// Returns how many bytes of the input were used.
+    pub(crate) fn used(&self) -> u64 {
+        self.state.total_in()
+    }
+
     /// One call of the decoder; returns how many bytes it made.
     fn step(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let input = self.source.fill_buf()?;

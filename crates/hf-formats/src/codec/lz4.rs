@@ -185,3 +185,45 @@ impl Block<'_> {
         Ok(len)
     }
 }
+
+/// Appends what a block without a frame holds, at most so many bytes; what came out before an error stays.
+///
+/// # Errors
+/// The block is cut or damaged, or makes more.
+pub(crate) fn lz4_block(input: &[u8], out: &mut Vec<u8>, len_max: usize) -> io::Result<()> {
+    let start = out.len();
+    let mut block = Block { data: Reader::new(input), made: 0, cut: false };
+    let room = |out: &Vec<u8>, len: usize| {
+        let made = out.len().saturating_sub(start);
+        if made.saturating_add(len) > len_max {
+            Err(damaged("lz4: block too large"))
+        } else {
+            Ok(())
+        }
+    };
+    while block.data.left() > 0 {
+        let token = usize::from(block.data.u8().map_err(|_| truncated())?);
+        let literal_len = block.len(token >> 4)?;
+        room(out, literal_len)?;
+        let literals = block.data.take_up_to(literal_len);
+        out.extend_from_slice(literals);
+        if literals.len() < literal_len {
+            return Err(truncated());
+        }
+        if block.data.left() == 0 {
+            break;
+        }
+        let distance = usize::from(block.data.u16_le().map_err(|_| truncated())?);
+        let copy_len = block.len(token & 15)?.saturating_add(4);
+        room(out, copy_len)?;
+        let from = out.len().checked_sub(distance).filter(|from| *from >= start && distance > 0);
+        let from = from.ok_or_else(|| damaged("distance before the start"))?;
+        let mut left = copy_len;
+        while left > 0 {
+            let step = left.min(out.len().saturating_sub(from));
+            out.extend_from_within(from..from.saturating_add(step));
+            left = left.saturating_sub(step);
+        }
+    }
+    Ok(())
+}

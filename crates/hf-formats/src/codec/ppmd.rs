@@ -1,8 +1,8 @@
-//! PPMd variant I revision 1, method 98 of zip, over `ppmd-rust`.
+//! PPMd: variant I revision 1 (method 98 of zip) and variant H with the 7z range coder, over `ppmd-rust`.
 
 use std::io::{self, BufRead, Read};
 
-use ppmd_rust::{Ppmd8Decoder, RestoreMethod};
+use ppmd_rust::{Ppmd7Decoder, Ppmd8Decoder, RestoreMethod};
 
 use super::{MEMORY_MAX, Small, damaged, next_byte, too_much_memory, truncated};
 
@@ -42,5 +42,41 @@ impl<R: BufRead> PpmdI<R> {
 impl<R: BufRead> Read for PpmdI<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read(buf).map_err(|_| damaged("ppmd: invalid data"))
+    }
+}
+
+/// Reads one stream of PPMd variant H as 7z has it; it does not know its end.
+pub(crate) struct PpmdH<R: Read>(Small<Ppmd7Decoder<R>>);
+
+impl<R: Read> std::fmt::Debug for PpmdH<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PpmdH").finish_non_exhaustive()
+    }
+}
+
+impl<R: Read> PpmdH<R> {
+    /// Returns a reader of a stream with this order and this many bytes of model.
+    ///
+    /// # Errors
+    /// The parameters are impossible, or the model is larger than [`MEMORY_MAX`].
+    pub(crate) fn new(source: R, order: u32, memory: u32) -> io::Result<Self> {
+        if memory > MEMORY_MAX {
+            return Err(too_much_memory());
+        }
+        let decoder =
+            Ppmd7Decoder::new(source, order, memory).map_err(|_| damaged("ppmd: parameters"))?;
+        Ok(Self(Small::new(decoder, 16)))
+    }
+}
+
+impl<R: Read> Read for PpmdH<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                truncated()
+            } else {
+                damaged("ppmd: invalid data")
+            }
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! xz streams (the .xz file format 1.2.1), with LZMA2, delta and branch filters of `lzma-rust2`.
+//! xz streams (the .xz file format 1.2.1), with delta and branch filters.
 //!
 //! The container is read here so that a wrong check or a broken index costs nothing but a note.
 //! Leaves out: checks other than CRC-32 and CRC-64; sizes in block headers and the index.
@@ -8,17 +8,10 @@ use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use lzma_rust2::Lzma2Reader;
-use lzma_rust2::filter::bcj::BcjReader;
-use lzma_rust2::filter::delta::DeltaReader;
-
-use super::lzma::Padded;
-use super::{Counted, MEMORY_MAX, Small, damaged, read_up_to, too_much_memory, truncated};
+use super::{Counted, Filter, Lzma2, MEMORY_MAX, damaged, read_up_to, too_much_memory, truncated};
 
 /// Magic of a stream header.
 const MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
-/// Ours: what `Small` may lose before an error.
-const STEP_LEN: usize = 512;
 /// Bytes of a check, by its id.
 const CHECK_LENS: [usize; 16] = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64];
 
@@ -203,13 +196,8 @@ fn chain<'s>(source: impl Read + 's, header: &[u8]) -> io::Result<(Box<dyn Read 
     let Some((0x21, &[dict])) = filters.pop() else {
         return Err(damaged("xz: last filter"));
     };
-    let dict_len = match u32::from(dict) {
-        bits @ 0..40 => (2 | (bits & 1)).checked_shl((bits >> 1).saturating_add(11)),
-        _ => Some(u32::MAX),
-    }
-    .unwrap_or(u32::MAX);
-    let lzma2 = Lzma2Reader::new(Padded::new(source), dict_len.min(MEMORY_MAX), None);
-    let mut chain: Box<dyn Read + 's> = Box::new(Small::new(lzma2, STEP_LEN));
+    let dict_len = Lzma2::<&[u8]>::dict_len(dict);
+    let mut chain: Box<dyn Read + 's> = Box::new(Lzma2::new(source, dict_len));
     for (id, props) in filters.into_iter().rev() {
         chain = filter(chain, id, props)?;
     }
@@ -222,18 +210,19 @@ fn filter<'s>(inner: Box<dyn Read + 's>, id: u64, props: &[u8]) -> io::Result<Bo
         to.copy_from_slice(props);
     }
     let value = usize::try_from(u32::from_le_bytes(raw)).unwrap_or(0);
-    Ok(match id {
-        0x03 => Box::new(DeltaReader::new(inner, (value & 0xff).saturating_add(1))),
-        0x04 => Box::new(BcjReader::new_x86(inner, value)),
-        0x05 => Box::new(BcjReader::new_ppc(inner, value)),
-        0x06 => Box::new(BcjReader::new_ia64(inner, value)),
-        0x07 => Box::new(BcjReader::new_arm(inner, value)),
-        0x08 => Box::new(BcjReader::new_arm_thumb(inner, value)),
-        0x09 => Box::new(BcjReader::new_sparc(inner, value)),
-        0x0a => Box::new(BcjReader::new_arm64(inner, value)),
-        0x0b => Box::new(BcjReader::new_riscv(inner, value)),
+    let filter = match id {
+        0x03 => Filter::Delta((value & 0xff).saturating_add(1)),
+        0x04 => Filter::X86,
+        0x05 => Filter::Ppc,
+        0x06 => Filter::Ia64,
+        0x07 => Filter::Arm,
+        0x08 => Filter::ArmThumb,
+        0x09 => Filter::Sparc,
+        0x0a => Filter::Arm64,
+        0x0b => Filter::RiscV,
         _ => return Err(damaged("xz: unknown filter")),
-    })
+    };
+    Ok(filter.undo(inner, value))
 }
 
 /// The running check of a block.

@@ -46,6 +46,11 @@ impl<R: BufRead> ZstdFrame<R> {
         Ok(Self { source, decoder, clamped, made: 0, ended: None })
     }
 
+    /// Returns the input, behind the frame when that was read to its end.
+    pub(crate) fn into_source(self) -> R {
+        self.source
+    }
+
     fn step(&mut self) -> io::Result<()> {
         match self.decoder.decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1)) {
             Ok(false) => {}

@@ -31,8 +31,6 @@ pub(super) const FORMAT: Format = Format {
 const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::Rar, "RAR", Magic::At(0, b"Rar!")),
     (FileType::RarSfx, "RAR", Magic::At(0, b"Rar!")),
-    (FileType::SevenZip, "7z", Magic::At(0, b"7z\xbc\xaf\x27\x1c")),
-    (FileType::SevenZipSfx, "7z", Magic::At(0, b"7z\xbc\xaf\x27\x1c")),
     (FileType::Arj, "ARJ", Magic::At(0, b"\x60\xea")),
     (FileType::ArjSfx, "ARJ", Magic::At(0, b"\x60\xea")),
     (FileType::Mscab, "cabinet", Magic::At(0, b"MSCF")),
@@ -43,7 +41,6 @@ const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::Alz, "ALZ", Magic::At(0, b"ALZ\x01")),
     (FileType::LhaLzh, "LHA", Magic::At(2, b"-l")),
     (FileType::LhaLzh, "LHA", Magic::At(2, b"-pm")),
-    (FileType::Xar, "XAR", Magic::At(0, b"xar!")),
     (FileType::Msszdd, "SZDD", Magic::At(0, b"SZDD")),
     (FileType::Sis, "SIS", Magic::At(8, b"\x19\x04\x00\x10")),
     (FileType::Nulsft, "NSIS", Magic::At(4, b"\xef\xbe\xad\xdeNullsoftInst")),

@@ -6,7 +6,11 @@
 //! Sources: ClamAV's published signature documentation ("file types"); clamscan 1.4.6 as an oracle; the
 //! formats' own specifications for types that ClamAV has not.
 
+use std::io::{ErrorKind, Read};
+
 use hf_core::FileType;
+
+use crate::codec::Inflate;
 
 /// Returns the type of the first magic that fits.
 pub(super) fn at_offset(head: &[u8]) -> Option<FileType> {
@@ -35,7 +39,42 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
     if head.starts_with(&[0x04, 0x22, 0x4d, 0x18]) || head.starts_with(&[0x02, 0x21, 0x4c, 0x18]) {
         return Some(FileType::Lz4);
     }
+    if let Some((_, _, kind)) = OURS.iter().find(|magic| has_at(head, magic.0, magic.1)) {
+        return Some(*kind);
+    }
+    if head.starts_with(&[4, 0, 0, 0]) && has_at(head, 16, b"{\"files\":") {
+        return Some(FileType::Asar);
+    }
+    if is_zlib(head) {
+        return Some(FileType::Zlib);
+    }
     is_lzma(head).then_some(FileType::Lzma)
+}
+
+/// Magics of types that ClamAV does not know.
+const OURS: &[Magic] = &[
+    (0, b"LZIP\0", FileType::Lzip),
+    (0, b"LZIP\x01", FileType::Lzip),
+    (0, b"\x89LZO\0\r\n\x1a\n", FileType::Lzop),
+    (0, &[0xed, 0xab, 0xee, 0xdb], FileType::Rpm),
+];
+
+/// A header of zlib's usual settings, with deflate behind it that decodes as far as it is here.
+fn is_zlib(head: &[u8]) -> bool {
+    if !matches!(head, [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..]) {
+        return false;
+    }
+    let mut out = [0u8; 256];
+    let mut have = 0usize;
+    let mut stream = Inflate::zlib(head);
+    while let Some(rest) = out.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match stream.read(rest) {
+            Ok(0) => return true,
+            Ok(read) => have = have.saturating_add(read),
+            Err(error) => return have > 0 && error.kind() == ErrorKind::UnexpectedEof,
+        }
+    }
+    true
 }
 
 /// The 13-byte header of "LZMA alone": properties below 225, a dictionary of 2^n or 2^n + 2^(n-1), and a size

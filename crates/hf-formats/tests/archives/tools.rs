@@ -28,7 +28,7 @@ impl Folder {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -62,7 +62,7 @@ impl Folder {
 }
 
 /// Packs a file to the standard output with each set of arguments and compares what we make of it.
-fn check_stream(file_type: FileType, program: &str, settings: &[&str]) {
+pub(crate) fn check_stream(file_type: FileType, program: &str, settings: &[&str]) {
     if missing(program) {
         return;
     }
@@ -174,7 +174,7 @@ fn compress() {
 }
 
 /// Files of an archive, in the order of their names.
-fn files() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
     let mut random = Random(21);
     vec![
         ("a.txt", prose(40_000)),
@@ -186,7 +186,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn with_files() -> Folder {
+pub(crate) fn with_files() -> Folder {
     let folder = Folder::new();
     for (name, data) in files() {
         folder.write(name, &data);
@@ -196,7 +196,7 @@ fn with_files() -> Folder {
 
 /// Compares the children of an archive with the files, by name where names are whole.
 #[track_caller]
-fn check_archive(file_type: FileType, archive: &[u8], case: &str) {
+pub(crate) fn check_archive(file_type: FileType, archive: &[u8], case: &str) {
     let recorder = open(file_type, archive);
     let mut children: Vec<(String, Vec<u8>)> = recorder
         .children()
