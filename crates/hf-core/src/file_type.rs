@@ -227,6 +227,12 @@ file_types! {
     Rpm = "RPM", false;
     /// asar, of Electron.
     Asar = "ASAR", false;
+    /// File packed by DOS COMPRESS, later form.
+    Kwaj = "KWAJ", false;
+    /// InstallShield cabinet, or the header of a set of them.
+    IshieldCab = "ISHIELD_CAB", false;
+    /// Files behind an InstallShield setup program.
+    IshieldSetup = "ISHIELD_SETUP", false;
 }
 
 impl FileType {

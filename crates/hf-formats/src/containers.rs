@@ -3,18 +3,26 @@
 mod ar;
 mod asar;
 mod bzip2;
+mod cab;
+mod chm;
 mod compress;
 mod cpio;
 mod cryptff;
 mod gzip;
+mod ishield_cab;
+mod ishield_msi;
+pub(crate) mod ishield_setup;
+mod kwaj;
 mod lz4;
 mod lzip;
 mod lzma;
 mod lzop;
 mod pyinstaller;
+mod rolling;
 mod rpm;
 mod sevenzip;
 mod streams;
+mod szdd;
 mod tar;
 mod unopened;
 mod xar;
@@ -46,6 +54,13 @@ pub(crate) static FORMATS: &[Format] = &[
     xar::FORMAT,
     asar::FORMAT,
     pyinstaller::FORMAT,
+    cab::FORMAT,
+    chm::FORMAT,
+    szdd::FORMAT,
+    kwaj::FORMAT,
+    ishield_cab::FORMAT,
+    ishield_setup::FORMAT,
+    ishield_msi::FORMAT,
     cryptff::FORMAT,
     unopened::FORMAT,
 ];

@@ -4,6 +4,8 @@
 
 #[path = "archives/build.rs"]
 mod build;
+#[path = "archives/cabinets.rs"]
+mod cabinets;
 #[path = "archives/evasions.rs"]
 mod evasions;
 #[path = "archives/legacy.rs"]

@@ -22,6 +22,7 @@ const FOUND: &[&str] = &[
     "clam.bin-le.cpio",
     "clam.bz2.zip",
     "clam.cab",
+    "clam.chm",
     "clam.d64.zip",
     "clam.exe",
     "clam.exe.binhex",
@@ -30,6 +31,7 @@ const FOUND: &[&str] = &[
     "clam.exe.mbox.base64",
     "clam.exe.mbox.uu",
     "clam.exe.rtf",
+    "clam.exe.szdd",
     "clam.impl.zip",
     "clam.mail",
     "clam.newc.cpio",
@@ -40,6 +42,10 @@ const FOUND: &[&str] = &[
     "clam.tar.gz",
     "clam.tnef",
     "clam.zip",
+    "clam_IScab_ext.exe",
+    "clam_IScab_int.exe",
+    "clam_ISmsi_ext.exe",
+    "clam_ISmsi_int.exe",
     "clam_cache_emax.tgz",
 ];
 
@@ -56,15 +62,9 @@ const INCOMPLETE: &[(&str, &str)] = &[
     ("clam-yc.exe", "yoda's Crypter"),
     ("clam.7z", "7z"),
     ("clam.arj", "ARJ"),
-    ("clam.chm", "CHM"),
     ("clam.ea05.exe", "AutoIt"),
     ("clam.ea06.exe", "AutoIt"),
-    ("clam.exe.szdd", "SZDD"),
     ("clam.sis", "SIS"),
-    ("clam_IScab_ext.exe", "cabinet"),
-    ("clam_IScab_int.exe", "cabinet"),
-    ("clam_ISmsi_ext.exe", "InstallShield"),
-    ("clam_ISmsi_int.exe", "InstallShield"),
 ];
 
 /// What the program says of one file.

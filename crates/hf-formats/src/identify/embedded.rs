@@ -38,7 +38,9 @@ pub fn embedded(bytes: &[u8], own: FileType, limits: &Limits) -> Vec<(usize, Fil
                 MHTML => marks.mhtml |= pattern::is_mhtml_at(bytes, at),
                 XDP => marks.xdp = true,
                 literal => {
-                    if let Some((off, kind)) = checked(bytes, literal, at, &mut found) {
+                    if let Some((off, kind)) = checked(bytes, literal, at, &mut found)
+                        && !is_torn(own, kind)
+                    {
                         found.add(off, kind);
                     }
                 }
@@ -46,6 +48,9 @@ pub fn embedded(bytes: &[u8], own: FileType, limits: &Limits) -> Vec<(usize, Fil
         }
     }
     also(bytes, own, marks, &mut found);
+    if own == FileType::Msexe {
+        overlay(bytes, &mut found);
+    }
     // Apart, because a literal of two bytes would slow the search for all others.
     for at in memmem::find_iter(bytes, &[0x60, 0xea]) {
         if at > 0 && is_arj(bytes.get(at..).unwrap_or_default()) {
@@ -69,6 +74,7 @@ pub(super) fn is_embedded_type(kind: FileType) -> bool {
             | FileType::Nulsft
             | FileType::Autoit
             | FileType::IshieldMsi
+            | FileType::IshieldSetup
             | FileType::Pdf
             | FileType::Msexe
             | FileType::Dmg
@@ -93,6 +99,11 @@ fn is_excluded(own: FileType) -> bool {
             | FileType::Tnef
             | FileType::Internal
     )
+}
+
+/// The sectors of a stream need not lie in a row: what is in one comes out whole as the stream.
+fn is_torn(own: FileType, kind: FileType) -> bool {
+    own == FileType::Msole2 && kind == FileType::CabSfx
 }
 
 #[derive(Default)]
@@ -141,6 +152,17 @@ fn also(bytes: &[u8], own: FileType, marks: Marks, found: &mut Found) {
     let koly = bytes.len().checked_sub(512).and_then(|off| bytes.get(off..));
     if koly.is_some_and(|koly| koly.starts_with(b"koly")) && own != FileType::Dmg {
         found.add(0, FileType::Dmg);
+    }
+}
+
+/// What stands behind the sections of a program and has no magic.
+fn overlay(bytes: &[u8], found: &mut Found) {
+    let Ok(view) = crate::exe_view(bytes, FileType::Msexe) else { return };
+    let ends = view.sections.iter().map(|section| section.raw_off.saturating_add(section.raw_len));
+    let start = crate::reader::size(ends.max().unwrap_or(u64::MAX));
+    let rest = bytes.get(start..).unwrap_or_default();
+    if start > 0 && crate::containers::ishield_setup::is_setup(rest) {
+        found.add(start, FileType::IshieldSetup);
     }
 }
 

@@ -57,6 +57,9 @@ const OURS: &[Magic] = &[
     (0, b"LZIP\x01", FileType::Lzip),
     (0, b"\x89LZO\0\r\n\x1a\n", FileType::Lzop),
     (0, &[0xed, 0xab, 0xee, 0xdb], FileType::Rpm),
+    (0, b"SZ \x88\xf0\x27\x33\xd1", FileType::Msszdd),
+    (0, b"KWAJ\x88\xf0\x27\xd1", FileType::Kwaj),
+    (0, b"ISc(", FileType::IshieldCab),
 ];
 
 /// A header of zlib's usual settings, with deflate behind it that decodes as far as it is here.

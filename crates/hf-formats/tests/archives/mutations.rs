@@ -29,6 +29,13 @@ const FORMATS: &[&str] = &[
     "ar",
     "cryptff",
     "unopened",
+    "cab",
+    "szdd",
+    "kwaj",
+    "chm",
+    "ishield_cab",
+    "ishield_setup",
+    "ishield_msi",
 ];
 const MUTANTS: usize = 2000;
 
