@@ -25,6 +25,7 @@ mod msb;
 mod mszip;
 mod ppmd;
 mod quantum;
+pub(crate) mod rar;
 mod reduce;
 mod shrink;
 mod xz;

@@ -18,6 +18,7 @@ mod lzip;
 mod lzma;
 mod lzop;
 mod pyinstaller;
+mod rar;
 mod rolling;
 mod rpm;
 mod sevenzip;
@@ -37,6 +38,7 @@ use crate::Format;
 pub(crate) static FORMATS: &[Format] = &[
     zip::FORMAT,
     sevenzip::FORMAT,
+    rar::FORMAT,
     gzip::FORMAT,
     bzip2::FORMAT,
     xz::FORMAT,

@@ -3,7 +3,7 @@
 use crate::Format;
 
 mod base64_parts;
-mod cipher;
+pub(crate) mod cipher;
 mod le;
 mod msxml;
 mod ole1;

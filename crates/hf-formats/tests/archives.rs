@@ -14,6 +14,8 @@ mod legacy;
 mod mutations;
 #[path = "archives/packages.rs"]
 mod packages;
+#[path = "archives/rar.rs"]
+mod rar;
 #[path = "archives/sevenzip.rs"]
 mod sevenzip;
 #[path = "archives/tools.rs"]

@@ -29,8 +29,6 @@ pub(super) const FORMAT: Format = Format {
 
 /// Type, name, and the magic by which [`extract`] knows which it was given.
 const UNOPENED: &[(FileType, &str, Magic)] = &[
-    (FileType::Rar, "RAR", Magic::At(0, b"Rar!")),
-    (FileType::RarSfx, "RAR", Magic::At(0, b"Rar!")),
     (FileType::Arj, "ARJ", Magic::At(0, b"\x60\xea")),
     (FileType::ArjSfx, "ARJ", Magic::At(0, b"\x60\xea")),
     (FileType::Egg, "EGG", Magic::At(0, b"EGGA")),

@@ -9,6 +9,7 @@ use super::Random;
 
 const FORMATS: &[&str] = &[
     "zip",
+    "rar",
     "sevenzip",
     "xar",
     "rpm",
