@@ -233,6 +233,8 @@ file_types! {
     IshieldCab = "ISHIELD_CAB", false;
     /// Files behind an InstallShield setup program.
     IshieldSetup = "ISHIELD_SETUP", false;
+    /// Data of an Inno Setup installer beside it.
+    InnoSlice = "INNO_SLICE", false;
 }
 
 impl FileType {

@@ -8,8 +8,10 @@
 //! Input is any [`BufRead`]; decoders that end by themselves consume nothing behind their end
 //! unless they say so.
 
+mod autoit;
 mod bits;
 mod bzip2;
+mod bzip2_bare;
 mod deflate64;
 mod filters;
 mod history;
@@ -33,7 +35,9 @@ mod zstd;
 
 use std::io::{self, BufRead, Read};
 
+pub(crate) use autoit::AutoitLz;
 pub(crate) use bzip2::Bunzip2;
+pub(crate) use bzip2_bare::BareBunzip2;
 pub(crate) use deflate64::Inflate64;
 pub(crate) use filters::{Filter, bcj2};
 pub(crate) use history::Unpacker;

@@ -2,6 +2,7 @@
 
 mod ar;
 mod asar;
+mod autoit;
 mod bzip2;
 mod cab;
 mod chm;
@@ -9,6 +10,7 @@ mod compress;
 mod cpio;
 mod cryptff;
 mod gzip;
+mod inno;
 mod ishield_cab;
 mod ishield_msi;
 pub(crate) mod ishield_setup;
@@ -17,6 +19,7 @@ mod lz4;
 mod lzip;
 mod lzma;
 mod lzop;
+mod nsis;
 mod pyinstaller;
 mod rar;
 mod rolling;
@@ -63,6 +66,10 @@ pub(crate) static FORMATS: &[Format] = &[
     ishield_cab::FORMAT,
     ishield_setup::FORMAT,
     ishield_msi::FORMAT,
+    nsis::FORMAT,
+    autoit::FORMAT,
+    inno::FORMAT,
+    inno::SLICE_FORMAT,
     cryptff::FORMAT,
     unopened::FORMAT,
 ];

@@ -8,6 +8,8 @@ mod build;
 mod cabinets;
 #[path = "archives/evasions.rs"]
 mod evasions;
+#[path = "archives/installers.rs"]
+mod installers;
 #[path = "archives/legacy.rs"]
 mod legacy;
 #[path = "archives/mutations.rs"]

@@ -18,12 +18,15 @@ const NAME: &str = "Clamav.Test.File-6";
 /// Files in which the program is found.
 const FOUND: &[&str] = &[
     "clam-fsg.exe",
+    "clam-nsis.exe",
     "clam.bin-be.cpio",
     "clam.bin-le.cpio",
     "clam.bz2.zip",
     "clam.cab",
     "clam.chm",
     "clam.d64.zip",
+    "clam.ea05.exe",
+    "clam.ea06.exe",
     "clam.exe",
     "clam.exe.binhex",
     "clam.exe.bz2",
@@ -53,7 +56,6 @@ const FOUND: &[&str] = &[
 const INCOMPLETE: &[(&str, &str)] = &[
     ("clam-aspack.exe", "ASPack"),
     ("clam-mew.exe", "MEW"),
-    ("clam-nsis.exe", "NSIS"),
     ("clam-pespin.exe", "PESpin"),
     ("clam-petite.exe", "Petite"),
     ("clam-upack.exe", "Upack"),
@@ -62,8 +64,6 @@ const INCOMPLETE: &[(&str, &str)] = &[
     ("clam-yc.exe", "yoda's Crypter"),
     ("clam.7z", "7z"),
     ("clam.arj", "ARJ"),
-    ("clam.ea05.exe", "AutoIt"),
-    ("clam.ea06.exe", "AutoIt"),
     ("clam.sis", "SIS"),
 ];
 

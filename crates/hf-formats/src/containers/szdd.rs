@@ -76,13 +76,15 @@ pub(super) fn grow(
     sink: &mut dyn Sink,
 ) -> Result<Unpacked, Stop> {
     let cap = size(sink.child_cap());
-    let bound = want.map_or(cap, |want| cap.min(size(want)));
+    let want = want.map(size).filter(|want| *want <= cap);
+    let bound = want.unwrap_or(cap);
+    let goal = want.unwrap_or(cap.saturating_add(1));
     let ended = loop {
         sink.poll()?;
-        let next = decoder.made().saturating_add(1 << 20).min(bound.saturating_add(1));
+        let next = decoder.made().saturating_add(1 << 20).min(goal);
         match decoder.grow(next) {
-            Ok(true) if decoder.made() > bound => {
-                break if bound < cap { Ended::Whole } else { Ended::Capped };
+            Ok(true) if decoder.made() >= goal => {
+                break if want.is_some() { Ended::Whole } else { Ended::Capped };
             }
             Ok(true) => {}
             Ok(false) => break Ended::Whole,

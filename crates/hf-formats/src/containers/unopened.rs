@@ -37,8 +37,6 @@ const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::LhaLzh, "LHA", Magic::At(2, b"-l")),
     (FileType::LhaLzh, "LHA", Magic::At(2, b"-pm")),
     (FileType::Sis, "SIS", Magic::At(8, b"\x19\x04\x00\x10")),
-    (FileType::Nulsft, "NSIS", Magic::At(4, b"\xef\xbe\xad\xdeNullsoftInst")),
-    (FileType::Autoit, "AutoIt", Magic::At(0, b"\xa3\x48\x4b\xbe\x98\x6c\x4a\xa9")),
     (FileType::Dmg, "DMG", Magic::FromEnd(512, b"koly")),
     (FileType::Iso9660, "ISO 9660", Magic::At(32_769, b"CD001")),
     (FileType::Udf, "UDF", Magic::At(32_769, b"BEA01")),

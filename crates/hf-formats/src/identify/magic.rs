@@ -60,6 +60,7 @@ const OURS: &[Magic] = &[
     (0, b"SZ \x88\xf0\x27\x33\xd1", FileType::Msszdd),
     (0, b"KWAJ\x88\xf0\x27\xd1", FileType::Kwaj),
     (0, b"ISc(", FileType::IshieldCab),
+    (0, b"idska32\x1a", FileType::InnoSlice),
 ];
 
 /// A header of zlib's usual settings, with deflate behind it that decodes as far as it is here.

@@ -199,6 +199,9 @@ fn types_of_ours_come_last() {
     for (bytes, want) in [
         (b"!<arch>\n\x01\x02".as_slice(), FileType::Ar),
         (&[0x1f, 0x9d, 0x90, 0, 1], FileType::Compress),
+        (b"SZ \x88\xf0\x27\x33\xd1\x01\0\0\0", FileType::Msszdd),
+        (b"KWAJ\x88\xf0\x27\xd1\0\0", FileType::Kwaj),
+        (b"ISc(\0\x95\0\x01\0\0\0\0", FileType::IshieldCab),
         (&[4, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7], FileType::Lz4),
         (&[0x5d, 0, 0, 0x80, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 1], FileType::Lzma),
     ] {

@@ -37,6 +37,10 @@ const FORMATS: &[&str] = &[
     "ishield_cab",
     "ishield_setup",
     "ishield_msi",
+    "inno_slice",
+    "nsis",
+    "autoit",
+    "inno",
 ];
 const MUTANTS: usize = 2000;
 
