@@ -235,6 +235,12 @@ file_types! {
     IshieldSetup = "ISHIELD_SETUP", false;
     /// Data of an Inno Setup installer beside it.
     InnoSlice = "INNO_SLICE", false;
+    /// ActiveMime: a compressed compound file.
+    ActiveMime = "ACTIVEMIME", false;
+    /// Part of a binary workbook since 2007.
+    Biff12 = "BIFF12", false;
+    /// Outlook's store of messages.
+    Pst = "PST", false;
 }
 
 impl FileType {
@@ -261,6 +267,8 @@ impl FileType {
             Self::Java => Target::JAVA,
             Self::Internal => Target::INTERNAL,
             Self::BinaryData | Self::PythonCompiled | Self::AiModel => Target::OTHER,
+            // Data without a type to ClamAV.
+            Self::ActiveMime | Self::Biff12 | Self::Pst => Target::OTHER,
             _ => return None,
         })
     }

@@ -2,10 +2,13 @@
 
 use crate::Format;
 
+mod activemime;
 mod base64_parts;
 pub(crate) mod cipher;
+mod hwp3;
 mod le;
 mod msxml;
+mod office_xml;
 mod ole1;
 mod ole2;
 mod onenote;
@@ -13,6 +16,7 @@ mod pdf;
 mod rtf;
 mod swf;
 mod xdp;
+mod xlsb;
 
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] = &[
@@ -24,4 +28,8 @@ pub(crate) static FORMATS: &[Format] = &[
     onenote::FORMAT,
     xdp::FORMAT,
     msxml::FORMAT,
+    activemime::FORMAT,
+    xlsb::FORMAT,
+    hwp3::FORMAT,
+    office_xml::FORMAT,
 ];

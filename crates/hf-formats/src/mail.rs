@@ -13,6 +13,8 @@ mod yenc;
 
 use crate::Format;
 
+pub(crate) use tnef::compressed_rtf;
+
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] =
     &[message::FORMAT, uuencode::FORMAT, binhex::FORMAT, tnef::FORMAT];

@@ -16,6 +16,8 @@ fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     all.extend(rtf_fixtures());
     all.extend(excel_fixtures());
     all.extend(small_fixtures());
+    all.extend(part_fixtures());
+    all.extend(script_fixtures());
     all.sort();
     all
 }
@@ -100,6 +102,21 @@ fn pdf_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     .concat();
     vec![
         ("pdf", "filters", streams.build()),
+        ("pdf", "references", {
+            PdfBuilder::new()
+                .object(1, "<< /Type /Catalog /OpenAction 2 0 R /AcroForm << /XFA [(a) 7 0 R (b) 8 0 R] >> >>")
+                .object(2, "<< /S /JavaScript /JS 3 0 R >>")
+                .object(3, "(var one = 'A' + 'B'; alert\\(one\\))")
+                .stream(4, "/Filter 5 0 R /DecodeParms [6 0 R]", &zlib_stored(b"\x02abc\x02\x01\x01\x01"))
+                .object(5, "[/Fl]")
+                .object(6, "<< /Predictor 12 /Columns 3 >>")
+                .stream(7, FLATE, &zlib_stored(b"<xdp:xdp><scr"))
+                .stream(8, "", b"ipt>x</script></xdp:xdp>")
+                .object(9, "<< /S /Launch /Win << /F (cmd.exe) /P (/c start) >> >>")
+                .object(10, "<< /S /GoToR /F << /UF (other.pdf) >> /D [0] >>")
+                .stream(11, "/Type /ObjStm /N 2 /First 10", b"12 0 13 15 << /JS 13 0 R >> (app.beep\\(0\\))")
+                .build()
+        }),
         ("pdf", "actions", actions.build()),
         ("pdf", "revisions", twice),
         ("pdf", "locked", {
@@ -153,6 +170,93 @@ fn small_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("msxml", "word", word.into_bytes()),
         ("msxml", "hancom", hancom.as_bytes().to_vec()),
     ]
+}
+
+/// Parts of documents that are objects of their own.
+fn part_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut mime =
+        b"ActiveMime\0\0\x01\xf0\x04\0\0\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0\x04\0".to_vec();
+    mime.resize(50, 0);
+    let packed = zlib_stored(b"compound file");
+    let moved = [&mime[..30], &[0xff, 0x7f], &[0; 40], &packed].concat();
+    let cut = [&mime[..], &packed[..12]].concat();
+    mime.extend(&packed);
+    let wide = |text: &str| -> Vec<u8> {
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        u32::try_from(text.len()).expect("short").to_le_bytes().into_iter().chain(units).collect()
+    };
+    let row = [&[0x81, 1, 0, 0x93, 1, 0, 0, 4][..], &2u32.to_le_bytes()].concat();
+    let tokens = b"\x17\x04\0c\0a\0l\0c\0\x42\x01\x6e\0";
+    let formula = [
+        &[2, 0, 0, 0, 0, 0, 0, 0][..],
+        &wide("shown"),
+        &[0, 0],
+        &u32::try_from(tokens.len()).expect("short").to_le_bytes(),
+        tokens,
+    ]
+    .concat();
+    let sheet = [&row[..], &[8, u8::try_from(formula.len()).expect("short")], &formula].concat();
+    let lying = [&row[..], &[6, 0xff, 0xff, 0xff, 0x7f], &[0; 8], &wide("cell")].concat();
+    let hwp = |compressed: u8, body: &[u8]| {
+        let mut object = b"HWP Document File V3.00 \x1a\x01\x02\x03\x04\x05".to_vec();
+        object.resize(30 + 124, 0);
+        object.extend([compressed, 0, 4, 0]);
+        object.resize(30 + 128 + 1008, 0);
+        [&object[..], b"info", body].concat()
+    };
+    let text: Vec<u8> = "text in units".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let body = zlib_stored(
+        &[&text[..], &[0, 0], &CfbBuilder::new().stream("S", b"x").build()[..64]].concat(),
+    );
+    let field = |kind: &str| format!("<w:fldChar w:fldCharType=\"{kind}\"/>");
+    let code = |text: &str| format!("<w:instrText>{text}</w:instrText>");
+    let fields = [
+        "<w:document xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\">"
+            .to_owned(),
+        field("begin"),
+        code("DDE"),
+        code("AUTO c:\\\\x &quot;y&quot;"),
+        field("end"),
+        "<w:docVar w:name=\"a\" w:val=\"value\"/></w:document>".to_owned(),
+    ];
+    vec![
+        ("activemime", "usual", mime),
+        ("activemime", "moved", moved),
+        ("activemime", "cut", cut),
+        ("xlsb", "sheet", sheet),
+        ("xlsb", "lying-length", lying),
+        ("hwp3", "compressed", hwp(1, &body[2..])),
+        ("hwp3", "cut", hwp(1, &body[2..40])),
+        ("hwp3", "open", hwp(0, b"\xff\xff not compressed")),
+        ("office_xml", "links", b"<?xml version=\"1.0\"?><Relationships><Relationship Type=\"http://s/oleObject\" \
+            Target=\"mhtml:http://example.org/a.html!x\" TargetMode=\"External\"/><Relationship Target=".to_vec()),
+        ("office_xml", "fields", fields.concat().into_bytes()),
+        ("office_xml", "locked", b"<manifest:manifest xmlns:manifest=\"urn:oasis:names:tc:opendocument:xmlns:manifest:1.0\">\
+            <manifest:file-entry><manifest:encryption-data/></manifest:file-entry>".to_vec()),
+        ("office_xml", "flat", b"<pkg:package><pkg:part pkg:name=\"/a.bin\"><pkg:binaryData>QUJDREVG\n".to_vec()),
+    ]
+}
+
+fn script_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let texts = [
+        (
+            "vb",
+            "Dim s ' it's\r\ns = \"WScr\" & Chr(105) & \"pt.\"\r\ns = s & StrReverse(\"llehS\")\r\nCreateObject(s)\r\n",
+        ),
+        (
+            "javascript",
+            "eval(String.fromCharCode(97,108,101,114,116)+'(1)');var u=unescape('%41%42%43%44');",
+        ),
+        ("powershell", "powershell -nop -enc dwBoAG8AYQBtAGkA\niex (\"{1}{0}\" -f 'b','a'+'c')\n"),
+        (
+            "php",
+            "<?php eval(gzinflate(base64_decode('S8xVyEhNTEktAgA='))); $a='base64'.'_decode'; $a('c3lzdGVtKCJpZCIpOw==');",
+        ),
+        ("batch", "@echo off\r\nset a=xcalc\r\n%a:~1,4%.^e^x^e ^&^ ^c^l^s^ ^x\r\n"),
+        ("base64", "x = \"TVqQAAMAAAAEAAAA//8AALgAAAAAAAAAQAAAAAAAAAA\" & rest"),
+        ("unfinished", "eval(unescape('%41' + atob(\"QUJD"),
+    ];
+    texts.map(|(case, text)| ("hidden", case, text.as_bytes().to_vec())).to_vec()
 }
 
 fn base64(bytes: &[u8]) -> String {

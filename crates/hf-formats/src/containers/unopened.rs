@@ -43,6 +43,7 @@ const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::Gpt, "GPT", Magic::At(512, b"EFI PART")),
     (FileType::Apm, "Apple partition map", Magic::At(512, b"PM\0\0")),
     (FileType::Mbr, "MBR", Magic::At(510, b"\x55\xaa")),
+    (FileType::Pst, "Outlook data file", Magic::At(0, b"!BDN")),
     (FileType::PartHfsPlus, "HFS+", Magic::At(1024, b"H")),
 ];
 

@@ -55,7 +55,7 @@ pub(super) fn elements<'a>(
             let prefix = before.iter().rev().take(64).take_while(|byte| is_name(**byte)).count();
             let opens = before.get(..found.checked_sub(prefix)?)?.last() == Some(&b'<');
             let bare = prefix == 0 || before.last() == Some(&b':');
-            let ends = object.get(start).is_some_and(|byte| b"> \t\r\n".contains(byte));
+            let ends = object.get(start).is_some_and(|byte| b"> \t\r\n/".contains(byte));
             if !(opens && bare && ends) {
                 continue;
             }

@@ -1,17 +1,15 @@
 //! Word, Excel and Hancom documents in one XML file: their binary parts.
 //!
 //! Yields: every `binData` (Word, Excel) and `BINDATA` (Hancom), decoded from base64, inflated where
-//! it says so; the compound file inside of an ActiveMime part.
+//! it says so.
 //! Leaves out: the text (the object is matched as a whole).
 //! Limits: through `Sink`. Hostile input: elements are found by their name; junk in base64 is skipped.
-//! Sources: [1] Word 2003 XML reference (`binData`); [2] Hancom HWPML 2.x (`BINDATA`); [3] the
-//! ActiveMime layout as documented by the oletools project.
+//! Sources: [1] Word 2003 XML reference (`binData`); [2] Hancom HWPML 2.x (`BINDATA`).
 
 use hf_core::{Child, ChildRole, FileType, Halt, ScanOptions, Sink, Stop};
 
 use super::base64_parts::{attribute, decode, elements};
-use super::le::u16_at;
-use crate::bounded::{hand_over, unpack, unpack_child};
+use crate::bounded::{hand_over, unpack};
 use crate::codec::Inflate;
 use crate::{Format, FormatDoc, Stage};
 
@@ -62,14 +60,5 @@ fn binary_part(name: &[u8], data: &[u8], inflate: bool, sink: &mut dyn Sink) -> 
             return hand_over(&unpacked, name, ChildRole::Member, sink);
         }
     }
-    sink.child(Child { name, data, role: ChildRole::Member })?;
-    if data.starts_with(b"ActiveMime") {
-        // [3]: the offset of the data lies 46 bytes behind the value at 30.
-        let off = u16_at(data, 30).map_or(50, |off| usize::from(off).saturating_add(46));
-        let packed = data.get(off..).filter(|packed| packed.first() == Some(&0x78));
-        let packed = packed.or_else(|| data.get(50..)).unwrap_or_default();
-        let name = [name, b"/inflated"].concat();
-        unpack_child(Inflate::zlib(packed), 0, &name, ChildRole::Member, sink)?;
-    }
-    Ok(())
+    sink.child(Child { name, data, role: ChildRole::Member })
 }

@@ -1,8 +1,9 @@
 //! OLE2 compound files: Word, Excel and PowerPoint before 2007, `vbaProject.bin`, MSI, MSG, Hancom 5.
 //!
 //! Yields: every stream, named by its path; the files inside `\x01Ole10Native` and PowerPoint streams;
-//! inflated Hancom sections; the source of VBA modules; formulas of Excel 4.0 macro sheets; encrypted
-//! packages and workbooks, when the default password or a given one opens them.
+//! inflated Hancom sections and scripts; the source of VBA modules; formulas of Excel 4.0 macro sheets; strings
+//! of forms, active fields and links as text; bodies in compressed RTF and attachments of messages; encrypted
+//! packages, workbooks, texts and presentations, when the default password or a given one opens them.
 //! Leaves out: sectors that no stream refers to (the object itself is matched as a whole; their number is
 //! a fact), the tables of installer databases.
 //! Limits: 100,000 directory entries; all streams together are read at most 16 times the object's size.
@@ -10,6 +11,8 @@
 //! directory is looked for; without any the object's sectors are handed over as one child.
 //! Sources: [1] MS-CFB; [2] MS-OVBA; [3] MS-OLEDS; [4] MS-PPT; [5] MS-OLEPS; [6] MS-OFFCRYPTO;
 //! [7] MS-XLS; [8] MS-DOC §2.5.1 (FibBase).
+
+use std::collections::BTreeMap;
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, ScanOptions, Sink, Stop};
 
@@ -21,12 +24,14 @@ use offcrypto::StreamKey;
 mod biff;
 mod cfb;
 mod embedded;
+mod legacy;
 mod names;
 mod offcrypto;
 mod ovba;
 mod summary;
+mod texts;
 mod vba;
-mod xlm;
+pub(super) mod xlm;
 
 /// Opens OLE2 objects.
 pub(crate) static FORMAT: Format = Format {
@@ -37,8 +42,9 @@ pub(crate) static FORMAT: Format = Format {
     extract,
     doc: FormatDoc {
         recognised_by: "`D0CF11E0A1B11AE1` at the start",
-        yields: "every stream; packaged files; PowerPoint's objects; Hancom sections; source of \
-                 macros; packages and workbooks that the default password opens",
+        yields: "every stream; packaged files; PowerPoint's objects; Hancom sections and scripts; source of \
+                 macros; strings of forms, active fields, links; attachments and bodies of messages; \
+                 encrypted documents that the default password or a given one opens",
         leaves_out: "sectors outside of streams; tables of installer databases; p-code",
         limits: "100,000 directory entries; 16 times the object's size is read in all",
         sources: "MS-CFB, MS-OVBA, MS-OLEDS, MS-PPT, MS-OLEPS, MS-OFFCRYPTO, MS-XLS, MS-DOC",
@@ -83,11 +89,12 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if streams.is_empty() {
         return Ok(without_directory(object, sink)?);
     }
-    let mut document = Document::default();
+    let mut document = Document { names: attachment_names(&mut cfb, sink)?, ..Document::default() };
     for (position, idx) in streams.into_iter().enumerate() {
         document.stream(&mut cfb, idx, position, sink)?;
     }
     document.package(&mut cfb, sink)?;
+    document.encrypted_text(&mut cfb, sink)?;
     if document.locked && sink.options().alert_encrypted_doc {
         sink.heuristic("Heuristics.Encrypted.OLE2")?;
     }
@@ -126,6 +133,13 @@ struct Document {
     hwp_compressed: bool,
     encryption_info: Option<usize>,
     encrypted_package: Option<usize>,
+    /// Word's text, when it is encrypted.
+    word: Option<usize>,
+    /// PowerPoint's slides, and the `Current User` stream when they are encrypted.
+    slides: Option<usize>,
+    user: Option<Vec<u8>>,
+    /// Names of a message's attachments by their storage.
+    names: BTreeMap<usize, String>,
     /// Something is encrypted and no password fitted.
     locked: bool,
 }
@@ -140,6 +154,7 @@ impl Document {
     ) -> Result<(), Stop> {
         let Some(entry) = cfb.entries.get(idx) else { return Ok(()) };
         let (leaf, len, linked) = (entry.name(), entry.len, entry.linked);
+        let place = entry.parent;
         let path = cfb.path_name(idx, names::decode);
         if position < STREAM_FACTS_MAX {
             sink.fact("ole2.stream", &path.escape_default().to_string());
@@ -166,11 +181,16 @@ impl Document {
             sink.unscanned(path.as_bytes(), Reason::Damaged("broken chain of sectors".into()));
         }
         let data = stream.bytes.as_slice();
-        sink.child(Child { name: path.as_bytes(), data, role: ChildRole::Member })?;
+        let file = place.and_then(|place| self.names.get(&place));
+        let file = file.filter(|_| matches!(texts::property(&leaf), Some((0x3701, _))));
+        let name = file.unwrap_or(&path);
+        sink.child(Child { name: name.as_bytes(), data, role: ChildRole::Member })?;
         self.suspects.extend(vba::suspect(idx, data));
         match leaf.as_str() {
             "EncryptionInfo" => self.encryption_info = Some(idx),
             "EncryptedPackage" => self.encrypted_package = Some(idx),
+            "PowerPoint Document" => self.slides = Some(idx),
+            "WordDocument" if is_encrypted_word(data) => self.word = Some(idx),
             _ => {}
         }
         self.inside(&leaf, &path, data, sink)
@@ -194,17 +214,25 @@ impl Document {
                 self.lock_if(embedded::hwp_encrypted(data), path, sink);
                 Ok(())
             }
-            // [8]: `fEncrypted`.
-            "worddocument" => {
-                let flags = u16_at(data, 10).unwrap_or(0);
-                let word = u16_at(data, 0).is_some_and(|magic| [0xa5ec, 0xa5dc].contains(&magic));
-                self.lock_if(word && flags & 0x0100 != 0, path, sink);
-                Ok(())
-            }
+            "worddocument" => texts::fields(path, data, sink),
+            "0table" | "1table" => texts::table(path, data, sink),
+            "o" | "f" if path.len() > 1 => texts::form(path, data, sink),
             // [4] §2.3.2: `headerToken` of encrypted documents.
             "current user" => {
-                self.lock_if(u32_at(data, 12) == Some(0xf3d1_c4df), path, sink);
+                if u32_at(data, 12) == Some(0xf3d1_c4df) {
+                    self.user = data.get(..data.len().min(64)).map(<[u8]>::to_vec);
+                }
                 Ok(())
+            }
+            leaf if matches!(texts::property(leaf), Some((0x1009, _))) => {
+                match crate::mail::compressed_rtf(data, sink.child_cap()) {
+                    Some(rtf) => {
+                        let name = format!("{path}/body.rtf");
+                        let role = ChildRole::Member;
+                        sink.child(Child { name: name.as_bytes(), data: &rtf, role })
+                    }
+                    None => Ok(()),
+                }
             }
             "workbook" | "book" => self.workbook(path, data, sink),
             _ if self.hwp_compressed => embedded::hwp_section(path, data, sink),
@@ -223,15 +251,85 @@ impl Document {
 
     fn workbook(&mut self, path: &str, data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
         let Some(record) = biff::file_pass(data) else { return macro_sheets(path, data, sink) };
-        let Some(key) = StreamKey::find(record, &passwords(sink)) else {
-            self.lock_if(true, path, sink);
-            return Ok(());
-        };
+        let passwords = passwords(sink);
         sink.poll()?;
-        let plain = biff::decrypt(data, &key);
+        let plain = match StreamKey::find(record, &passwords) {
+            Some(key) => biff::decrypt(data, &key),
+            None => match legacy::excel_xor(record, &passwords) {
+                Some(key) => biff::decrypt_xor(data, &key),
+                None => {
+                    self.lock_if(true, path, sink);
+                    return Ok(());
+                }
+            },
+        };
         let name = format!("{path}/decrypted");
         sink.child(Child { name: name.as_bytes(), data: &plain, role: ChildRole::Member })?;
         macro_sheets(path, &plain, sink)
+    }
+
+    /// Opens Word's and PowerPoint's streams when they are encrypted.
+    fn encrypted_text(&mut self, cfb: &mut Cfb<'_>, sink: &mut dyn Sink) -> Result<(), Stop> {
+        if let Some(word) = self.word {
+            self.encrypted_word(word, cfb, sink)?;
+        }
+        let Some(user) = self.user.take() else { return Ok(()) };
+        let stream = match self.slides {
+            Some(slides) => cfb.read(slides, sink.child_cap(), sink)?.bytes,
+            None => Vec::new(),
+        };
+        sink.poll()?;
+        let Some(plain) = legacy::powerpoint(&user, &stream, &passwords(sink)) else {
+            self.lock_if(true, "Current User", sink);
+            return Ok(());
+        };
+        drop(stream);
+        let name = b"PowerPoint Document/decrypted";
+        sink.child(Child { name, data: &plain, role: ChildRole::Member })?;
+        embedded::powerpoint(&plain, sink)
+    }
+
+    fn encrypted_word(
+        &mut self,
+        word: usize,
+        cfb: &mut Cfb<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Stop> {
+        let parent = cfb.entries.get(word).and_then(|entry| entry.parent);
+        let document = cfb.read(word, sink.child_cap(), sink)?.bytes;
+        // [8]: `fWhichTblStm`.
+        let which = u16_at(&document, 10).is_some_and(|flags| flags & 0x0200 != 0);
+        let table_name = if which { "1Table" } else { "0Table" };
+        let sibling = |cfb: &Cfb<'_>, name: &str| {
+            let fits = |idx: &usize| {
+                cfb.entries.get(*idx).is_some_and(|e| e.parent == parent && e.name() == name)
+            };
+            cfb.streams().find(fits)
+        };
+        let table = match sibling(cfb, table_name) {
+            Some(table) => cfb.read(table, sink.child_cap(), sink)?.bytes,
+            None => Vec::new(),
+        };
+        sink.poll()?;
+        let Some(key) = legacy::Word::find(&document, &table, &passwords(sink)) else {
+            self.lock_if(true, "WordDocument", sink);
+            return Ok(());
+        };
+        let plain = key.document(&document);
+        drop(document);
+        let role = ChildRole::Member;
+        sink.child(Child { name: b"WordDocument/decrypted", data: &plain, role })?;
+        texts::fields("WordDocument", &plain, sink)?;
+        drop(plain);
+        let plain = key.table(&table);
+        sink.child(Child { name: b"Table/decrypted", data: &plain, role })?;
+        texts::table(table_name, &plain, sink)?;
+        if let Some(data) = sibling(cfb, "Data") {
+            let data = cfb.read(data, sink.child_cap(), sink)?.bytes;
+            let plain = key.stream(&data, 0);
+            sink.child(Child { name: b"Data/decrypted", data: &plain, role })?;
+        }
+        Ok(())
     }
 
     /// Opens the encrypted form of an Office Open XML document.
@@ -260,11 +358,62 @@ impl Document {
 /// The default password first: a document that it opens, opens without asking.
 fn passwords(sink: &dyn Sink) -> Vec<Vec<u8>> {
     let mut passwords = vec![offcrypto::DEFAULT_PASSWORD.to_vec()];
-    passwords.extend(sink.passwords(FileType::Msole2));
+    for kind in [FileType::Msole2, FileType::Zip] {
+        for password in sink.passwords(kind) {
+            if !passwords.contains(&password) {
+                passwords.push(password);
+            }
+        }
+    }
     passwords
 }
 
+/// [8]: `fEncrypted`.
+fn is_encrypted_word(stream: &[u8]) -> bool {
+    u16_at(stream, 0).is_some_and(|magic| [0xa5ec, 0xa5dc].contains(&magic))
+        && u16_at(stream, 10).is_some_and(|flags| flags & 0x0100 != 0)
+}
+
+/// Returns the names of a message's attachments by their storage; none under ClamAV's name, where they are
+/// called by their streams.
+fn attachment_names(
+    cfb: &mut Cfb<'_>,
+    sink: &mut dyn Sink,
+) -> Result<BTreeMap<usize, String>, Stop> {
+    let mut names = BTreeMap::new();
+    if sink.options().clamav_quirks {
+        return Ok(names);
+    }
+    let streams: Vec<usize> = cfb.streams().collect();
+    for idx in streams {
+        let Some(entry) = cfb.entries.get(idx).filter(|entry| entry.len <= NAME_LEN_MAX) else {
+            continue;
+        };
+        // MS-OXCMSG §2.2.2.10 and 11: the long name, and the short one.
+        let (is_long, kind) = match texts::property(&entry.name()) {
+            Some((0x3707, kind)) => (true, kind),
+            Some((0x3704, kind)) => (false, kind),
+            _ => continue,
+        };
+        let Some(parent) = entry.parent.filter(|place| is_long || !names.contains_key(place))
+        else {
+            continue;
+        };
+        let stream = cfb.read(idx, NAME_LEN_MAX, sink)?.bytes;
+        let name = match kind {
+            0x001f => super::le::utf16(&stream),
+            _ => String::from_utf8_lossy(&stream).trim_end_matches('\0').to_owned(),
+        };
+        names.insert(parent, name);
+    }
+    Ok(names)
+}
+
+/// Bytes of an attachment's name.
+const NAME_LEN_MAX: u64 = 1024;
+
 fn macro_sheets(path: &str, data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    texts::links(path, &biff::links(data), sink)?;
     let found = biff::macro_sheets(data);
     if found.names.is_empty() {
         return Ok(());

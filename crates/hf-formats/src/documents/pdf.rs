@@ -1,9 +1,10 @@
 //! PDF: every object of every revision, with its streams decoded and decrypted.
 //!
-//! Yields: each stream, decoded; embedded files by their names; scripts in strings; objects with actions
-//! as text; page contents as normalised text.
+//! Yields: each stream, decoded; embedded files by their names; scripts in strings and streams, also
+//! normalised; objects with actions as text; page contents as normalised text; the XML of forms, joined.
 //! Leaves out: cross-reference tables (objects are found by their heads), the decoding of images.
-//! Limits: 65,536 objects, 64 filters a stream, 64 levels of nesting; all bytes through `Sink`.
+//! Limits: 65,536 objects, 64 filters a stream, 64 levels of nesting, 16 joined forms, 8 MiB of strings in
+//! object streams that might be scripts; all bytes through `Sink`.
 //! Hostile input: wrong lengths, unclosed brackets and damaged filters keep what can be read.
 //! Sources: [1] ISO 32000-1; [2] ISO 32000-2 §7.6.4 (AES-256).
 
@@ -42,6 +43,13 @@ pub(crate) static FORMAT: Format = Format {
 const FILTERS_MAX: usize = 64;
 const URI_FACTS_MAX: usize = 256;
 const TRAILERS_MAX: usize = 256;
+/// Forms in several streams, and streams of one; Acrobat writes one form of about ten.
+const FORMS_MAX: usize = 16;
+const FORM_PARTS_MAX: usize = 256;
+/// Bytes of strings in object streams that are kept until it is known which are scripts.
+const STRINGS_LEN_MAX: usize = 8 << 20;
+/// Bytes of a value that another one refers to.
+const REFERRED_LEN_MAX: usize = 1 << 16;
 
 fn enabled(options: &ScanOptions) -> bool {
     // `DOCUMENT` bit `PDF` of the configuration databases.
@@ -50,7 +58,8 @@ fn enabled(options: &ScanOptions) -> bool {
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let objects = objects::find(object, sink)?;
-    let mut document = Document { bytes: object, ..Document::default() };
+    let latest = objects.list.iter().map(|object| (object.number, object.clone())).collect();
+    let mut document = Document { bytes: object, latest, ..Document::default() };
     document.survey(&objects, sink)?;
     document.unlock(&objects, sink)?;
     for found in &objects.list {
@@ -60,6 +69,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         sink.poll()?;
         document.object(found, sink)?;
     }
+    document.loose_scripts(sink)?;
+    document.joined_forms(sink)?;
     if objects.more {
         sink.unscanned(b"", Reason::FormatLimit("PDF objects".into()));
     }
@@ -84,6 +95,13 @@ struct Document<'a> {
     contents: BTreeSet<u32>,
     /// Names of embedded files by the number of their stream.
     files: BTreeMap<u32, Vec<u8>>,
+    /// The last object of each number.
+    latest: BTreeMap<u32, Object>,
+    /// Strings that are objects of object streams: they may be scripts.
+    strings: Vec<(u32, Vec<u8>)>,
+    strings_len: usize,
+    /// Streams that are one form together.
+    forms: BTreeSet<Vec<u32>>,
     script_count: usize,
     uri_count: usize,
     obfuscated: bool,
@@ -148,6 +166,14 @@ impl<'a> Document<'a> {
             if let Some(Value::Ref(number)) = dict.get("JS") {
                 self.scripts.insert(*number);
             }
+            if let Some(Value::Array(parts)) = dict.get("XFA")
+                && self.forms.len() < FORMS_MAX
+            {
+                let refs = parts.iter().filter_map(|value| {
+                    if let Value::Ref(number) = value { Some(*number) } else { None }
+                });
+                self.forms.insert(refs.take(FORM_PARTS_MAX).collect());
+            }
             match dict.get("Contents") {
                 Some(Value::Ref(number)) => {
                     self.contents.insert(*number);
@@ -179,7 +205,12 @@ impl<'a> Document<'a> {
             return Ok(());
         };
         sink.fact("pdf.encrypted", "true");
-        let passwords = sink.passwords(FileType::Pdf);
+        let mut passwords = sink.passwords(FileType::Pdf);
+        for password in sink.passwords(FileType::Zip) {
+            if !passwords.contains(&password) {
+                passwords.push(password);
+            }
+        }
         self.decryptor = Decryptor::new(encrypt, &self.id, &passwords);
         if self.decryptor.is_none() {
             self.lock(sink)?;
@@ -223,6 +254,12 @@ impl<'a> Document<'a> {
             let source = data.get(off..lexer.off).unwrap_or_default();
             left = left.saturating_sub(source.len());
             self.relate(&value);
+            if let (Value::Text(text), Ok(number)) = (&value, u32::try_from(number))
+                && self.strings_len.saturating_add(text.len()) <= STRINGS_LEN_MAX
+            {
+                self.strings_len = self.strings_len.saturating_add(text.len()).saturating_add(32);
+                self.strings.push((number, text.clone()));
+            }
             let name = format!("obj-{number}");
             self.actions(&value, source, &name, None, sink)?;
             if index.off >= first || left == 0 {
@@ -240,6 +277,12 @@ impl<'a> Document<'a> {
         let is_encryption = self.encrypt_ref == Some(object.number);
         let key = Some((object.number, object.generation)).filter(|_| !is_encryption);
         self.actions(&value, source, &name, key, sink)?;
+        if let Value::Text(text) = &value
+            && self.scripts.contains(&object.number)
+        {
+            let script = self.open_text(text, key);
+            self.script(&format!("{name}.js"), &script, sink)?;
+        }
         let none = Dict::default();
         let dict = value.dict().unwrap_or(&none);
         if object.stream.is_none() || is_object_stream(dict) || dict.is("Type", "XRef") {
@@ -259,12 +302,78 @@ impl<'a> Document<'a> {
         }
         if self.scripts.contains(&object.number) {
             self.script_count = self.script_count.saturating_add(1);
-            if let Some(text) = wide_text(&data) {
+            let text = wide_text(&data);
+            if let Some(text) = &text {
                 let role = ChildRole::Typed(FileType::TextAscii);
                 sink.child(Child { name, data: text.as_bytes(), role })?;
             }
+            normalised_script(name, text.as_ref().map_or(&data, |text| text.as_bytes()), sink)?;
         }
         Ok(())
+    }
+
+    /// Hands a script over, as it is and normalised.
+    fn script(&mut self, name: &str, text: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+        self.script_count = self.script_count.saturating_add(1);
+        let role = ChildRole::Typed(FileType::TextAscii);
+        sink.child(Child { name: name.as_bytes(), data: text, role })?;
+        normalised_script(name.as_bytes(), text, sink)
+    }
+
+    /// Hands over the strings in object streams that turned out to be scripts.
+    fn loose_scripts(&mut self, sink: &mut dyn Sink) -> Result<(), Stop> {
+        for (number, text) in std::mem::take(&mut self.strings) {
+            if self.scripts.contains(&number) {
+                let script = wide_text(&text).map_or(text, String::into_bytes);
+                self.script(&format!("obj-{number}.js"), &script, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over forms whose XML is cut into several streams ([1] §12.7.8).
+    fn joined_forms(&self, sink: &mut dyn Sink) -> Result<(), Stop> {
+        if sink.options().clamav_quirks {
+            return Ok(());
+        }
+        for numbers in &self.forms {
+            let mut form: Vec<u8> = Vec::new();
+            for number in numbers {
+                let Some(object) = self.latest.get(number) else { continue };
+                let value = self.value(object);
+                let Some(dict) = value.dict() else { continue };
+                let Some(part) = self.decoded(object, dict, sink)? else { continue };
+                let room = crate::reader::size(sink.child_cap()).saturating_sub(form.len());
+                form.extend_from_slice(part.get(..part.len().min(room)).unwrap_or_default());
+                if part.len() > room {
+                    let reason = sink.cap_reason();
+                    sink.unscanned(b"xfa.xml", reason);
+                    break;
+                }
+            }
+            if !form.is_empty() {
+                sink.child(Child { name: b"xfa.xml", data: &form, role: ChildRole::Member })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a value with references to other values replaced, one level deep.
+    fn followed(&self, value: Option<&Value>) -> Option<Value> {
+        let one = |value: &Value| match value {
+            Value::Ref(number) => self.latest.get(number).map_or(Value::Null, |object| {
+                let end = object.end.min(object.off.saturating_add(REFERRED_LEN_MAX));
+                let bytes = self.bytes.get(..end).unwrap_or_default();
+                Lexer::new(bytes, object.off).value(0).unwrap_or(Value::Null)
+            }),
+            value => value.clone(),
+        };
+        Some(match one(value?) {
+            Value::Array(values) => {
+                Value::Array(values.iter().take(FILTERS_MAX.saturating_add(1)).map(one).collect())
+            }
+            value => value,
+        })
     }
 
     /// Decodes a stream; none when there is nothing to hand over.
@@ -276,12 +385,14 @@ impl<'a> Document<'a> {
     ) -> Result<Option<Vec<u8>>, Stop> {
         let Some(range) = object.stream.clone() else { return Ok(None) };
         let raw = self.bytes.get(range).unwrap_or_default();
-        let filters = names(dict.either("Filter", "F"));
-        let plain = self.decrypted(object, dict, &filters, raw);
-        let mut decoded = undo_all(plain.as_deref().unwrap_or(raw), dict, &filters, sink)?;
+        let filters = names(self.followed(dict.either("Filter", "F")).as_ref());
+        let all_params = self.followed(dict.either("DecodeParms", "DP"));
+        let all_params = all_params.as_ref();
+        let plain = self.decrypted(object, dict, &filters, all_params, raw);
+        let mut decoded = undo_all(plain.as_deref().unwrap_or(raw), all_params, &filters, sink)?;
         if plain.is_some() && decoded.data.is_empty() {
             // The dictionary may lie about the encryption of this stream.
-            let other = undo_all(raw, dict, &filters, sink)?;
+            let other = undo_all(raw, all_params, &filters, sink)?;
             if !other.data.is_empty() {
                 decoded = other;
             }
@@ -300,13 +411,22 @@ impl<'a> Document<'a> {
         object: &Object,
         dict: &Dict,
         filters: &[Vec<u8>],
+        all_params: Option<&Value>,
         raw: &[u8],
     ) -> Option<Vec<u8>> {
         let decryptor = self.decryptor.as_ref()?;
-        let open = dict.is("Type", "XRef")
-            || (dict.is("Type", "Metadata") && !decryptor.metadata)
-            || filters.first().is_some_and(|filter| filter == b"Crypt");
-        (!open).then(|| decryptor.stream(object.number, object.generation, raw))
+        let (number, generation) = (object.number, object.generation);
+        if let Some(idx) = filters.iter().position(|filter| filter == b"Crypt") {
+            let name = params(all_params, idx).and_then(|params| params.get("Name")?.name());
+            return decryptor.named(name?, number, generation, raw);
+        }
+        if dict.is("Type", "XRef") || (dict.is("Type", "Metadata") && !decryptor.metadata) {
+            return None;
+        }
+        if dict.is("Type", "EmbeddedFile") || self.files.contains_key(&number) {
+            return Some(decryptor.file(number, generation, raw));
+        }
+        Some(decryptor.stream(number, generation, raw))
     }
 
     /// Returns a string as it was before encryption.
@@ -338,12 +458,10 @@ impl<'a> Document<'a> {
                 ACTIONS.iter().any(named)
             });
             if let Some(text) = dict.text("JS") {
-                self.script_count = self.script_count.saturating_add(1);
                 let script = self.open_text(text, key);
-                let name = format!("{name}.js");
-                let role = ChildRole::Typed(FileType::TextAscii);
-                sink.child(Child { name: name.as_bytes(), data: &script, role })?;
+                self.script(&format!("{name}.js"), &script, sink)?;
             }
+            self.targets(dict, key, sink);
             if let Some(uri) = dict.text("URI") {
                 if self.uri_count < URI_FACTS_MAX {
                     let uri = self.open_text(uri, key);
@@ -360,6 +478,31 @@ impl<'a> Document<'a> {
             sink.child(Child { name: name.as_bytes(), data: source, role })?;
         }
         Ok(())
+    }
+
+    /// Tells the files and addresses that actions name ([1] §12.6.4).
+    fn targets(&self, dict: &Dict, key: Key, sink: &mut dyn Sink) {
+        const ACTIONS: [(&str, &str); 6] = [
+            ("Launch", "pdf.launch"),
+            ("GoToR", "pdf.go_to_file"),
+            ("GoToE", "pdf.go_to_embedded"),
+            ("SubmitForm", "pdf.submit"),
+            ("ImportData", "pdf.import"),
+            ("Thread", "pdf.thread"),
+        ];
+        if dict.get("OpenAction").is_some() {
+            sink.fact("pdf.open_action", "true");
+        }
+        let Some((_, fact)) = ACTIONS.iter().find(|(name, _)| dict.is("S", name)) else { return };
+        let platforms = ["Win", "Unix", "Mac"].iter().filter_map(|name| dict.get(name)?.dict());
+        let of_file = dict.get("F").and_then(Value::dict);
+        for dict in std::iter::once(dict).chain(of_file).chain(platforms) {
+            for name in ["UF", "F", "P", "D"] {
+                let Some(text) = dict.text(name) else { continue };
+                let text = self.open_text(text.get(..1024).unwrap_or(text), key);
+                sink.fact(fact, &String::from_utf8_lossy(&text));
+            }
+        }
     }
 
     fn properties(&self, dict: &Dict, key: Key, sink: &mut dyn Sink) {
@@ -414,7 +557,7 @@ struct Decoded {
 
 fn undo_all(
     raw: &[u8],
-    dict: &Dict,
+    all_params: Option<&Value>,
     filters: &[Vec<u8>],
     sink: &mut dyn Sink,
 ) -> Result<Decoded, Stop> {
@@ -424,7 +567,7 @@ fn undo_all(
             decoded.missing = Some(Reason::FormatLimit("PDF filters".into()));
             break;
         }
-        let params = params(dict.either("DecodeParms", "DP"), idx);
+        let params = params(all_params, idx);
         match filters::undo(filter, params, &decoded.data, sink)? {
             Filtered::Done(unpacked) => {
                 decoded.missing = unpacked.ended.reason(sink).or(decoded.missing);
@@ -445,6 +588,17 @@ fn undo_all(
         }
     }
     Ok(decoded)
+}
+
+/// Hands the normalised form of a script over, as pages have it.
+fn normalised_script(name: &[u8], text: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > sink.limits().max_script_normalise_bytes {
+        sink.unscanned(name, Reason::FormatLimit("script larger than is normalised".into()));
+        return Ok(());
+    }
+    sink.poll()?;
+    let data = crate::text::normalised_script(text);
+    sink.child(Child { name, data: &data, role: ChildRole::NormalisedText })
 }
 
 fn object_name(object: &Object) -> String {

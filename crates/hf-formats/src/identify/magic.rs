@@ -61,6 +61,13 @@ const OURS: &[Magic] = &[
     (0, b"KWAJ\x88\xf0\x27\xd1", FileType::Kwaj),
     (0, b"ISc(", FileType::IshieldCab),
     (0, b"idska32\x1a", FileType::InnoSlice),
+    (0, b"ActiveMime", FileType::ActiveMime),
+    // Parts of binary workbooks start with the record that begins a sheet, a book or the strings.
+    (0, &[0x81, 0x01, 0x00, 0x93, 0x01], FileType::Biff12),
+    (0, &[0x81, 0x01, 0x00, 0x94, 0x01], FileType::Biff12),
+    (0, &[0x83, 0x01, 0x00, 0x80, 0x01], FileType::Biff12),
+    (0, &[0x9f, 0x01, 0x08], FileType::Biff12),
+    (0, b"!BDN", FileType::Pst),
 ];
 
 /// A header of zlib's usual settings, with deflate behind it that decodes as far as it is here.

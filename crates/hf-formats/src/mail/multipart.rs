@@ -63,10 +63,14 @@ fn find(body: &[u8], boundary: &[u8]) -> Vec<Mark> {
     let hyphens = boundary.iter().take_while(|byte| **byte == b'-').count();
     let core = boundary.get(hyphens..).unwrap_or_default().trim_ascii();
     if core.is_empty() {
-        return Vec::new();
+        return if hyphens == 0 { Vec::new() } else { find_hyphens(body, hyphens) };
     }
     memmem::find_iter(body, core)
         .filter_map(|at| {
+            // Some programs let white space pass in front.
+            let gap = body.get(..at)?.iter().rev().take(GAP_MAX);
+            let gap = gap.take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            let at = at.checked_sub(gap)?;
             let before = body.get(..at)?;
             let dashes = before.iter().rev().take_while(|byte| **byte == b'-').count();
             let off = at.checked_sub(dashes)?;
@@ -74,7 +78,7 @@ fn find(body: &[u8], boundary: &[u8]) -> Vec<Mark> {
             if dashes < 2 || !matches!(line_start, None | Some(b'\n' | b'\r' | 0)) {
                 return None;
             }
-            let behind = Lines::from(body, at.checked_add(core.len())?).next();
+            let behind = Lines::from(body, at.checked_add(gap)?.checked_add(core.len())?).next();
             let (rest, next) = behind.map_or((b"".as_slice(), body.len()), |l| (l.text, l.next));
             // `find` starts the line behind the boundary, which may end right there.
             let closes = rest.starts_with(b"--");
@@ -104,6 +108,23 @@ pub(super) fn guess(body: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// Returns the lines that are a boundary of nothing but hyphens.
+fn find_hyphens(body: &[u8], len: usize) -> Vec<Mark> {
+    let is_hyphen = |byte: &&u8| **byte == b'-';
+    Lines::new(body)
+        .filter_map(|line| {
+            let dashes = line.text.iter().take_while(is_hyphen).count();
+            let rest = line.text.get(dashes..)?.trim_ascii_start();
+            let is_mark =
+                dashes >= len.saturating_add(2) && (rest.is_empty() || rest.starts_with(b"("));
+            let closes = dashes >= len.saturating_add(4);
+            is_mark.then_some(Mark { off: line.off, next: line.next, closes })
+        })
+        .collect()
+}
+
+/// White space in front of a boundary.
+const GAP_MAX: usize = 16;
 const GUESS_LINES_MAX: usize = 1024;
 
 #[cfg(test)]
@@ -132,6 +153,8 @@ mod tests {
         check(b"----b (comment)\nA", &["--b"], Some(&[Part(b"A")]));
         check(b"--a\nA\n--b\nB", &["a", "b"], Some(&[Part(b"A\n"), Part(b"B")]));
         check(b"x--b\nA", &["b"], None);
+        check(b"----\nA\n--\n------\n", &["--"], Some(&[Part(b"A\n--\n")]));
+        check(b"-- b\nA", &["b"], Some(&[Part(b"A")]));
         assert_eq!(guess(b"x\n--zz\nContent-Type: a/b\n\nc"), Some(b"zz".to_vec()));
         assert_eq!(guess(b"x\n--zz\nfoo"), None);
     }

@@ -138,6 +138,11 @@ fn message_properties(data: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Unpacks compressed RTF, as messages outside of TNEF have it too; none when the header is another's.
+pub(crate) fn compressed_rtf(bytes: &[u8], max: u64) -> Option<Vec<u8>> {
+    rtf::decompress(bytes, max)
+}
+
 /// Name and data of an attachment.
 fn attachment_properties<'a>(data: &'a [u8], open: &mut Attachment<'a>) {
     for Property { id, kind, data } in properties::read(data) {

@@ -3,6 +3,7 @@
 //! Sources: [1] MS-XLS §2.1.4 (records), §2.4.117 (FilePass), §2.2.10 (encryption of the stream),
 //! §2.4.28 (BoundSheet8), §2.4.127 (Formula).
 
+use super::legacy::{XorArray, excel_record};
 use super::offcrypto::StreamKey;
 use crate::documents::cipher::rc4;
 use crate::documents::le::{part, u16_at, u32_at, utf16};
@@ -18,6 +19,7 @@ const LABEL_SST: u16 = 0x00fd;
 const SST: u16 = 0x00fc;
 const STRING: u16 = 0x0207;
 const BOF: u16 = 0x0809;
+const SUP_BOOK: u16 = 0x01ae;
 
 const SHEETS_MAX: usize = 1024;
 const LINES_LEN_MAX: usize = 4 << 20;
@@ -47,10 +49,46 @@ pub(super) fn file_pass(stream: &[u8]) -> Option<&[u8]> {
     globals.find(|record| record.kind == FILE_PASS).map(|record| record.data)
 }
 
+/// Records that are never encrypted ([1] §2.2.10).
+const OPEN: [u16; 7] = [BOF, FILE_PASS, 0x00e1, 0x0195, 0x0194, 0x0138, 0x0196];
+
+/// Undoes XOR obfuscation of a workbook.
+pub(super) fn decrypt_xor(stream: &[u8], key: &XorArray) -> Vec<u8> {
+    let mut plain = stream.to_vec();
+    for record in records(stream, 0).filter(|record| !OPEN.contains(&record.kind)) {
+        let end = record.off.saturating_add(record.data.len());
+        let mut data = record.data.to_vec();
+        excel_record(key, record.off, &mut data);
+        if record.kind == BOUND_SHEET {
+            let open = record.data.len().min(4);
+            if let (Some(to), Some(from)) = (data.get_mut(..open), record.data.get(..open)) {
+                to.copy_from_slice(from);
+            }
+        }
+        if let Some(to) = plain.get_mut(record.off..end) {
+            to.copy_from_slice(&data);
+        }
+    }
+    plain
+}
+
+/// Returns what a workbook links to: files, and programs that give it data (DDE).
+pub(super) fn links(stream: &[u8]) -> Vec<String> {
+    // [1] §2.4.271: lengths that mean the workbook itself and add-ins.
+    let other = |record: Record<'_>| {
+        let len = u16_at(record.data, 2).filter(|len| (1..=0xff).contains(len))?;
+        let wide = record.data.get(4)? & 1 != 0;
+        let text = characters(record.data, 5, usize::from(len), wide);
+        // [1] §2.5.277: codes of separators; between service and topic of DDE stands 3.
+        Some(text.replace('\u{3}', "|").replace(|c: char| c < ' ', "/"))
+    };
+    let globals = records(stream, 0).take_while(|record| record.kind != EOF);
+    globals.filter(|record| record.kind == SUP_BOOK).filter_map(other).take(SHEETS_MAX).collect()
+}
+
 /// Decrypts a workbook: everything but record headers and a few records ([1] §2.2.10).
 pub(super) fn decrypt(stream: &[u8], key: &StreamKey) -> Vec<u8> {
     const BLOCK_LEN: usize = 1024;
-    const OPEN: [u16; 7] = [BOF, FILE_PASS, 0x00e1, 0x0195, 0x0194, 0x0138, 0x0196];
     let mut plain = Vec::with_capacity(stream.len());
     for (number, block) in (0u32..).zip(stream.chunks(BLOCK_LEN)) {
         plain.extend(rc4(&key.block(number), block));
@@ -129,13 +167,13 @@ fn sheet(
         *records_left = records_left.saturating_sub(1);
         let cell = || {
             let row = u16_at(record.data, 0).unwrap_or(0);
-            super::xlm::cell_name(row, u16_at(record.data, 2).unwrap_or(0))
+            super::xlm::cell_name(u32::from(row), u16_at(record.data, 2).unwrap_or(0))
         };
         match record.kind {
             FORMULA => {
                 let len = usize::from(u16_at(record.data, 20).unwrap_or(0));
                 let tokens = part(record.data, 22, len);
-                let formula = super::xlm::render(tokens, names);
+                let formula = super::xlm::render(tokens, names, super::xlm::Biff::Eight);
                 text.push_str(&format!("{}\t={formula}\n", cell()));
             }
             STRING => {

@@ -91,7 +91,11 @@ pub(crate) fn hwp_section(path: &str, stream: &[u8], sink: &mut dyn Sink) -> Res
     if unpacked.bytes.is_empty() {
         return Ok(());
     }
-    hand_over(&unpacked, format!("{path}/inflated").as_bytes(), ChildRole::Member, sink)
+    hand_over(&unpacked, format!("{path}/inflated").as_bytes(), ChildRole::Member, sink)?;
+    if path.starts_with("Scripts/") {
+        super::texts::hwp_script(path, &unpacked.bytes, sink)?;
+    }
+    Ok(())
 }
 
 fn is_zlib(packed: Option<&[u8]>) -> bool {

@@ -1,8 +1,7 @@
 //! Encrypted Office documents: the package in `EncryptedPackage`, and Excel's `FILEPASS` record.
 //!
 //! Promises: bounded work however many rounds a document asks for.
-//! Leaves out: Word's and PowerPoint's binary encryption (reported as encrypted: those programs have no
-//! password that opens without asking), key files, certificates.
+//! Leaves out: what the keys open in Word's and PowerPoint's streams ([`super::legacy`]), certificates.
 //! Sources: [1] MS-OFFCRYPTO §2.3.4 (ECMA-376), §2.3.5 (CryptoAPI RC4), §2.3.6 (RC4), §2.3.7 (XOR).
 
 use base64::Engine as _;
@@ -306,7 +305,7 @@ fn vector(bytes: &[u8]) -> [u8; BLOCK_LEN] {
 }
 
 /// A key for the blocks of an RC4 stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StreamKey {
     hash: Hash,
     base: Vec<u8>,
@@ -321,7 +320,11 @@ impl StreamKey {
         if u16_at(record, 0)? != 1 {
             return None;
         }
-        let body = record.get(2..)?;
+        Self::of_info(record.get(2..)?, passwords)
+    }
+
+    /// Finds the password that fits the header of a Word or PowerPoint document.
+    pub(super) fn of_info(body: &[u8], passwords: &[Vec<u8>]) -> Option<Self> {
         match (u16_at(body, 0)?, u16_at(body, 2)?) {
             (1, 1) => Self::plain(body.get(4..)?, passwords),
             (2..=4, 2) => Self::crypto_api(body, passwords),

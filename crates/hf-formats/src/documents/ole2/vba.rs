@@ -138,7 +138,15 @@ fn project(
         let stream = cfb.read(idx, sink.child_cap(), sink)?.bytes;
         let container = stream.get(size(u64::from(module.text_off))..).unwrap_or_default();
         if container.first() == Some(&1) && container.len() > 3 {
+            let had = sources.list.len();
             sources.take(&module.name, container, sink);
+            let source = sources.list.get(had..).and_then(<[Source]>::first);
+            if module.text_off > CACHE_LEN_MIN
+                && source.is_none_or(|source| !has_code(&source.text))
+            {
+                // The compiled form is long and the source is empty: the source was taken out.
+                sink.fact("ole2.vba_without_source", &String::from_utf8_lossy(&module.name));
+            }
             continue;
         }
         for off in find_sources(&stream) {
@@ -146,6 +154,17 @@ fn project(
         }
     }
     Ok(())
+}
+
+/// Compiled code of a module without any is shorter than this.
+const CACHE_LEN_MIN: u32 = 4096;
+
+/// True when a source has a line other than attributes and white space.
+fn has_code(source: &[u8]) -> bool {
+    source.split(|byte| matches!(byte, b'\r' | b'\n')).any(|line| {
+        let line = line.trim_ascii();
+        !line.is_empty() && !line.to_ascii_lowercase().starts_with(b"attribute ")
+    })
 }
 
 /// Hands a project over as the text that `clamscan` makes of it; true when nothing else is to be made of it.

@@ -3,17 +3,42 @@
 //! Promises: a damaged formula gives what was understood before the damage.
 //! Leaves out: the evaluation of formulas; names of functions that macros of malware have no use for
 //! (they are shown by their number).
-//! Sources: [1] MS-XLS §2.5.198 (formula tokens), §2.5.198.17 (Ftab).
+//! Sources: [1] MS-XLS §2.5.198 (formula tokens), §2.5.198.17 (Ftab); [2] MS-XLSB §2.5.97 (formula tokens).
 
 use super::biff::token_string;
-use crate::reader::Reader;
+use crate::documents::le::utf16;
+use crate::reader::{Reader, size};
+
+/// Which records a formula comes from; tokens are the same, but for widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Biff {
+    /// Workbooks before 2007 ([1]).
+    Eight,
+    /// Binary workbooks since ([2]).
+    Twelve,
+}
+
+impl Biff {
+    /// Reads the number of a row.
+    fn row(self, reader: &mut Reader<'_>) -> Option<u32> {
+        match self {
+            Self::Eight => reader.u16_le().ok().map(u32::from),
+            Self::Twelve => reader.u32_le().ok(),
+        }
+    }
+
+    /// Moves over so many bytes of the one or the other.
+    fn skip(self, reader: &mut Reader<'_>, eight: usize, twelve: usize) -> Option<()> {
+        reader.skip(if self == Self::Eight { eight } else { twelve }).ok()
+    }
+}
 
 /// Ours; Excel allows formulas of 8192 characters and 30 arguments.
 const STACK_MAX: usize = 64;
 const FORMULA_LEN_MAX: usize = 16 * 1024;
 
 /// Returns a cell's name (`A1`).
-pub(super) fn cell_name(row: u16, column: u16) -> String {
+pub(crate) fn cell_name(row: u32, column: u16) -> String {
     let mut letters = Vec::new();
     let mut rest = column & 0x3fff;
     loop {
@@ -24,11 +49,11 @@ pub(super) fn cell_name(row: u16, column: u16) -> String {
         }
     }
     let letters: String = letters.iter().rev().collect();
-    format!("{letters}{}", u32::from(row).saturating_add(1))
+    format!("{letters}{}", row.saturating_add(1))
 }
 
 /// Renders a formula's tokens.
-pub(super) fn render(tokens: &[u8], names: &[String]) -> String {
+pub(crate) fn render(tokens: &[u8], names: &[String], biff: Biff) -> String {
     let mut stack: Vec<String> = Vec::new();
     let mut reader = Reader::new(tokens);
     while reader.left() > 0 {
@@ -36,7 +61,7 @@ pub(super) fn render(tokens: &[u8], names: &[String]) -> String {
         if stack.len() > STACK_MAX || total > FORMULA_LEN_MAX {
             break;
         }
-        if token(&mut reader, tokens, names, &mut stack).is_none() {
+        if token(&mut reader, tokens, names, &mut stack, biff).is_none() {
             break;
         }
     }
@@ -49,6 +74,7 @@ fn token(
     tokens: &[u8],
     names: &[String],
     stack: &mut Vec<String>,
+    biff: Biff,
 ) -> Option<()> {
     let id = reader.u8().ok()?;
     // [1] §2.5.198.2: bits 5 and 6 say how the operand is used; the kind is the same.
@@ -68,8 +94,17 @@ fn token(
         }
         0x16 => stack.push(String::new()),
         0x17 => {
-            let (text, end) = token_string(tokens, reader.off())?;
-            reader.seek(end);
+            let text = match biff {
+                Biff::Eight => {
+                    let (text, end) = token_string(tokens, reader.off())?;
+                    reader.seek(end);
+                    text
+                }
+                Biff::Twelve => {
+                    let len = usize::from(reader.u16_le().ok()?).saturating_mul(2);
+                    utf16(reader.take(len).ok()?)
+                }
+            };
             stack.push(format!("\"{}\"", text.replace('"', "\"\"")));
         }
         0x19 => attribute(reader, stack)?,
@@ -84,7 +119,7 @@ fn token(
         0x1e => stack.push(reader.u16_le().ok()?.to_string()),
         0x1f => stack.push(f64::from_bits(reader.u64_le().ok()?).to_string()),
         0x20 => {
-            reader.skip(7).ok()?;
+            biff.skip(reader, 7, 14)?;
             stack.push("{array}".to_owned());
         }
         0x21 => {
@@ -95,44 +130,51 @@ fn token(
             let count = usize::from(reader.u8().ok()? & 0x7f);
             call(reader.u16_le().ok()? & 0x7fff, count, stack);
         }
-        0x23..=0x3b => stack.extend(place(base, reader, names)?),
+        0x23..=0x3b => stack.extend(place(base, reader, names, biff)?),
         _ => return None,
     }
     Some(())
 }
 
 /// Reads what names a place: a name, cells, another sheet; nothing for tokens without a text.
-fn place(id: u8, reader: &mut Reader<'_>, names: &[String]) -> Option<Option<String>> {
+fn place(id: u8, reader: &mut Reader<'_>, names: &[String], biff: Biff) -> Option<Option<String>> {
     let area = |reader: &mut Reader<'_>| {
-        let (first, last) = (reader.u16_le().ok()?, reader.u16_le().ok()?);
+        let (first, last) = (biff.row(reader)?, biff.row(reader)?);
         let (left, right) = (reader.u16_le().ok()?, reader.u16_le().ok()?);
         Some(format!("{}:{}", cell_name(first, left), cell_name(last, right)))
     };
     Some(Some(match id {
         0x23 => {
-            let idx = usize::from(reader.u16_le().ok()?);
-            reader.skip(2).ok()?;
-            let name = idx.checked_sub(1).and_then(|idx| names.get(idx));
+            let idx = match biff {
+                Biff::Eight => {
+                    let idx = u32::from(reader.u16_le().ok()?);
+                    reader.skip(2).ok()?;
+                    idx
+                }
+                Biff::Twelve => reader.u32_le().ok()?,
+            };
+            let name = idx.checked_sub(1).and_then(|idx| names.get(size(u64::from(idx))));
             name.cloned().unwrap_or_else(|| format!("NAME_{idx}"))
         }
-        0x24 | 0x2c => reference(reader)?,
+        0x24 | 0x2c => reference(reader, biff)?,
         0x25 | 0x2d => area(reader)?,
         0x26..=0x29 => return reader.skip(6).ok().map(|()| None),
-        0x2a => return reader.skip(4).ok().map(|()| None),
-        0x2b => return reader.skip(8).ok().map(|()| None),
+        0x2a => return biff.skip(reader, 4, 6).map(|()| None),
+        0x2b => return biff.skip(reader, 8, 12).map(|()| None),
         0x39 => {
-            let (sheet, name) = (reader.u16_le().ok()?, reader.u16_le().ok()?);
-            reader.skip(2).ok()?;
+            let sheet = reader.u16_le().ok()?;
+            let name = biff.row(reader)?;
+            biff.skip(reader, 2, 0)?;
             format!("EXTERN_{sheet}!NAME_{name}")
         }
-        0x3a => format!("SHEET_{}!{}", reader.u16_le().ok()?, reference(reader)?),
+        0x3a => format!("SHEET_{}!{}", reader.u16_le().ok()?, reference(reader, biff)?),
         0x3b => format!("SHEET_{}!{}", reader.u16_le().ok()?, area(reader)?),
         _ => return None,
     }))
 }
 
-fn reference(reader: &mut Reader<'_>) -> Option<String> {
-    let row = reader.u16_le().ok()?;
+fn reference(reader: &mut Reader<'_>, biff: Biff) -> Option<String> {
+    let row = biff.row(reader)?;
     Some(cell_name(row, reader.u16_le().ok()?))
 }
 
@@ -349,7 +391,7 @@ mod tests {
             (b"\x1d\x01\x15\x13\x42\0\x36\0\x99", "-(TRUE) HALT()"),
         ];
         for (tokens, want) in cases {
-            assert_eq!(render(tokens, &name), want);
+            assert_eq!(render(tokens, &name, Biff::Eight), want);
         }
         assert_eq!(cell_name(0, 25), "Z1");
         assert_eq!(cell_name(9, 26), "AA10");

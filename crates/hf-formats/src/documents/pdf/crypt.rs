@@ -25,6 +25,9 @@ pub(super) struct Decryptor {
     key: Vec<u8>,
     strings: Method,
     streams: Method,
+    files: Method,
+    /// Crypt filters by their names.
+    filters: Vec<(Vec<u8>, Method)>,
     /// Metadata streams are encrypted too.
     pub(super) metadata: bool,
 }
@@ -43,7 +46,11 @@ struct Handler<'a> {
     id: &'a [u8],
     strings: Method,
     streams: Method,
+    files: Method,
 }
+
+/// Crypt filters of one document; writers make one or two.
+const FILTERS_MAX: usize = 64;
 
 /// Passwords that are tried, the empty one included.
 const PASSWORDS_MAX: usize = 32;
@@ -61,8 +68,29 @@ impl Decryptor {
         let empty = Vec::new();
         let all = std::iter::once(&empty).chain(passwords).take(PASSWORDS_MAX);
         let key = all.into_iter().find_map(|password| handler.key(password))?;
-        let Handler { strings, streams, metadata, .. } = handler;
-        Some(Self { key, strings, streams, metadata })
+        let Handler { strings, streams, files, metadata, .. } = handler;
+        let filters = dict.get("CF").and_then(|value| value.dict()).map(|filters| {
+            let names = filters.0.iter().take(FILTERS_MAX).map(|(name, _)| name);
+            names.map(|name| (name.clone(), filter_method(dict, name))).collect()
+        });
+        Some(Self { key, strings, streams, files, metadata, filters: filters.unwrap_or_default() })
+    }
+
+    /// Decrypts a stream that names its crypt filter; none for one that leaves data as it is.
+    pub(super) fn named(
+        &self,
+        name: &[u8],
+        number: u32,
+        generation: u32,
+        data: &[u8],
+    ) -> Option<Vec<u8>> {
+        let (_, method) = self.filters.iter().find(|(known, _)| known == name)?;
+        (*method != Method::None).then(|| self.decrypt(*method, number, generation, data))
+    }
+
+    /// Decrypts an embedded file's data.
+    pub(super) fn file(&self, number: u32, generation: u32, data: &[u8]) -> Vec<u8> {
+        self.decrypt(self.files, number, generation, data)
     }
 
     /// Decrypts a stream's data.
@@ -114,9 +142,14 @@ impl<'a> Handler<'a> {
             Some(bytes @ 5..=32) => bytes.saturating_mul(8),
             _ => 40,
         };
-        let (strings, streams) = match version {
-            1..=3 => (Method::Rc4, Method::Rc4),
-            4 | 5 => (crypt_filter(dict, "StrF"), crypt_filter(dict, "StmF")),
+        let (strings, streams, files) = match version {
+            1..=3 => (Method::Rc4, Method::Rc4, Method::Rc4),
+            4 | 5 => {
+                let streams = crypt_filter(dict, "StmF");
+                // [1] table 20: without `EFF`, embedded files are as other streams.
+                let files = dict.get("EFF").map_or(streams, |_| crypt_filter(dict, "EFF"));
+                (crypt_filter(dict, "StrF"), streams, files)
+            }
             _ => return None,
         };
         let key_len = match version {
@@ -140,6 +173,7 @@ impl<'a> Handler<'a> {
             id,
             strings,
             streams,
+            files,
         })
     }
 
@@ -265,7 +299,11 @@ fn padded(password: &[u8]) -> Vec<u8> {
 
 /// Returns what a crypt filter stands for ([1] §7.6.5).
 fn crypt_filter(dict: &Dict, key: &str) -> Method {
-    let Some(name) = dict.get(key).and_then(|value| value.name()) else { return Method::None };
+    let name = dict.get(key).and_then(|value| value.name());
+    name.map_or(Method::None, |name| filter_method(dict, name))
+}
+
+fn filter_method(dict: &Dict, name: &[u8]) -> Method {
     let filters = dict.get("CF").and_then(|value| value.dict());
     let filter = filters.and_then(|filters| {
         let found = filters.0.iter().find(|(known, _)| known == name);
