@@ -241,6 +241,8 @@ file_types! {
     Biff12 = "BIFF12", false;
     /// Outlook's store of messages.
     Pst = "PST", false;
+    /// CMS (PKCS #7) message.
+    Cms = "CMS", false;
 }
 
 impl FileType {
@@ -268,7 +270,7 @@ impl FileType {
             Self::Internal => Target::INTERNAL,
             Self::BinaryData | Self::PythonCompiled | Self::AiModel => Target::OTHER,
             // Data without a type to ClamAV.
-            Self::ActiveMime | Self::Biff12 | Self::Pst => Target::OTHER,
+            Self::ActiveMime | Self::Biff12 | Self::Cms | Self::Pst => Target::OTHER,
             _ => return None,
         })
     }

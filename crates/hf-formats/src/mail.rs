@@ -1,6 +1,7 @@
 //! Mail and its encodings.
 
 mod binhex;
+mod cms;
 mod decode;
 mod header;
 mod lines;
@@ -17,4 +18,4 @@ pub(crate) use tnef::compressed_rtf;
 
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] =
-    &[message::FORMAT, uuencode::FORMAT, binhex::FORMAT, tnef::FORMAT];
+    &[message::FORMAT, uuencode::FORMAT, binhex::FORMAT, tnef::FORMAT, cms::FORMAT];

@@ -17,6 +17,7 @@ fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     all.extend(excel_fixtures());
     all.extend(small_fixtures());
     all.extend(part_fixtures());
+    all.extend(cms_fixtures());
     all.extend(script_fixtures());
     all.sort();
     all
@@ -235,6 +236,23 @@ fn part_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             <manifest:file-entry><manifest:encryption-data/></manifest:file-entry>".to_vec()),
         ("office_xml", "flat", b"<pkg:package><pkg:part pkg:name=\"/a.bin\"><pkg:binaryData>QUJDREVG\n".to_vec()),
     ]
+}
+
+/// A signed message, the same cut, and an encrypted one.
+fn cms_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let der = |tag: u8, parts: &[&[u8]]| -> Vec<u8> {
+        let content = parts.concat();
+        let len = u16::try_from(content.len()).expect("short").to_be_bytes();
+        [&[tag, 0x82][..], &len, &content].concat()
+    };
+    let id = |last: u8| [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, last];
+    let text = b"Content-Type: text/plain\r\n\r\nsigned text\r\n";
+    let content = der(0x30, &[&id(1), &der(0xa0, &[&der(4, &[text])])]);
+    let data = der(0x30, &[&[2, 1, 1], &der(0x31, &[]), &content, &der(0x31, &[])]);
+    let signed = der(0x30, &[&id(2), &der(0xa0, &[&data])]);
+    let locked = der(0x30, &[&id(3), &der(0xa0, &[&der(0x30, &[&[2, 1, 0]])])]);
+    let cut = signed[..signed.len() - 14].to_vec();
+    vec![("cms", "signed", signed), ("cms", "cut", cut), ("cms", "locked", locked)]
 }
 
 fn script_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {

@@ -45,6 +45,9 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
     if head.starts_with(&[4, 0, 0, 0]) && has_at(head, 16, b"{\"files\":") {
         return Some(FileType::Asar);
     }
+    if is_cms(head) {
+        return Some(FileType::Cms);
+    }
     if is_zlib(head) {
         return Some(FileType::Zlib);
     }
@@ -69,6 +72,24 @@ const OURS: &[Magic] = &[
     (0, &[0x9f, 0x01, 0x08], FileType::Biff12),
     (0, b"!BDN", FileType::Pst),
 ];
+
+/// A sequence with any length, and an object identifier of PKCS #7 or of compressed data first.
+fn is_cms(head: &[u8]) -> bool {
+    const ID: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01];
+    let len_len = match head {
+        [0x30, len @ 0..=0x7f, ..] if *len > 11 => 0usize,
+        [0x30, len @ 0x80..=0x84, ..] => usize::from(len & 0x7f),
+        _ => return false,
+    };
+    let behind = head.get(len_len.saturating_add(2)..).unwrap_or_default();
+    match behind {
+        [6, 9, id @ ..] => id.strip_prefix(ID).is_some_and(|id| matches!(id, [7, 1..=6, ..])),
+        [6, 11, id @ ..] => {
+            id.strip_prefix(ID).is_some_and(|id| matches!(id, [9, 16, 1, 9 | 23, ..]))
+        }
+        _ => false,
+    }
+}
 
 /// A header of zlib's usual settings, with deflate behind it that decodes as far as it is here.
 fn is_zlib(head: &[u8]) -> bool {

@@ -23,8 +23,18 @@ pub(super) struct Headers {
     pub(super) attachment: bool,
     /// Any header was seen.
     pub(super) any: bool,
+    /// Identity, number and total of a part of a message that was cut up.
+    pub(super) partial: Partial,
     /// How much there was, for the limits.
     pub(super) counts: Counts,
+}
+
+/// Parameters of `message/partial` (RFC 2046 §5.2.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Partial {
+    pub(super) id: Vec<u8>,
+    pub(super) number: Option<u32>,
+    pub(super) total: Option<u32>,
 }
 
 /// Numbers that ClamAV limits.
@@ -169,6 +179,9 @@ impl Headers {
                         parameter.values.into_iter().filter(|boundary| !boundary.is_empty()),
                     );
                 }
+                b"id" => self.partial.id = parameter.values.into_iter().next().unwrap_or_default(),
+                b"number" => self.partial.number = number(&parameter.values),
+                b"total" => self.partial.total = number(&parameter.values),
                 b"name" | b"filename" if self.name.is_none() => {
                     self.name = parameter.values.into_iter().next();
                 }
@@ -216,6 +229,10 @@ impl Headers {
         let slash = memchr::memchr(b'/', &self.kind).unwrap_or(self.kind.len());
         self.kind.get(slash.saturating_add(1)..).unwrap_or_default()
     }
+}
+
+fn number(values: &[Vec<u8>]) -> Option<u32> {
+    std::str::from_utf8(values.first()?).ok()?.trim().parse().ok()
 }
 
 /// A parameter with all readings of its value.

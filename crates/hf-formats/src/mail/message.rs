@@ -2,18 +2,21 @@
 //!
 //! Yields: every part decoded, under its file name; enclosed messages as messages; files in uuencoding, yEnc and
 //! BinHex anywhere in a text.
-//! Leaves out: the joining of `message/partial`, and what `message/external-body` points to.
+//! Leaves out: what `message/external-body` points to, and messages of PGP: both are told. Messages that were cut
+//! up (`message/partial`) are joined when their parts are in one mailbox, not under ClamAV's name.
 //! Limits: nesting of multiparts as `max_depth`; 10,000 parts; ClamAV's limits on headers and parts are only
 //! reported (`Heuristics.Limits.Exceeded.Email…`), reading goes on.
 //! Hostile input: what can be read in several ways is read in all of them: every boundary, every encoding, both
 //! guesses when the encoding is unknown, and the encoded text itself when it does not look like its encoding.
 //! Sources: RFC 5322, RFC 2045 to 2047, RFC 2183, RFC 2231, RFC 4155; clamscan 1.4.6 as an oracle.
 
+use std::collections::BTreeMap;
+
 use hf_core::{Child, ChildRole, FileType, Halt, Member, Reason, Sink, Stop};
 use memchr::memmem;
 
 use super::decode::{self, Encoding};
-use super::header::{self, Headers};
+use super::header::{self, Headers, Partial};
 use super::lines::{Lines, is_blank, starts_with_word};
 use super::multipart::{self, Piece};
 use super::{binhex, uuencode, yenc};
@@ -29,31 +32,89 @@ pub(crate) const FORMAT: Format = Format {
     doc: FormatDoc {
         recognised_by: "a well-known header at the start, or two headers near each other in the first 1024 bytes",
         yields: "every part decoded, enclosed messages, files in uuencoding, yEnc and BinHex",
-        leaves_out: "joining of message/partial",
+        leaves_out: "external bodies and PGP messages (told)",
         limits: "max_depth for multiparts in one another, 10,000 parts",
         sources: "RFC 5322, RFC 2045 to 2047, RFC 2183, RFC 2231, RFC 4155",
     },
 };
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    let mut walk = Walk { sink, parts: 0, message_len: 0, again: 0, told: [false; LIMITS.len()] };
-    if !object.starts_with(b"From ") {
-        walk.message(object)?;
-        return Ok(());
-    }
-    let mut start = 0;
-    for at in memmem::find_iter(object, b"\nFrom ") {
-        let before = object.get(..at).unwrap_or_default();
-        let is_message = before.ends_with(b"\n") || before.ends_with(b"\n\r");
-        if is_message {
-            let end = at.saturating_add(1);
-            walk.message(object.get(start..end).unwrap_or_default())?;
-            start = end;
-        }
-    }
-    walk.message(object.get(start..).unwrap_or_default())?;
+    let mut walk = Walk {
+        sink,
+        parts: 0,
+        message_len: 0,
+        again: 0,
+        told: [false; LIMITS.len()],
+        partials: BTreeMap::new(),
+        partials_len: 0,
+    };
+    walk.mailbox(object)?;
+    walk.join()?;
     Ok(())
 }
+
+impl Walk<'_> {
+    /// Reads the messages of a mailbox, or one message.
+    fn mailbox(&mut self, object: &[u8]) -> Result<(), Stop> {
+        if !object.starts_with(b"From ") {
+            return self.message(object);
+        }
+        let mut start = 0;
+        for at in memmem::find_iter(object, b"\nFrom ") {
+            let before = object.get(..at).unwrap_or_default();
+            let is_message = before.ends_with(b"\n") || before.ends_with(b"\n\r");
+            if is_message {
+                let end = at.saturating_add(1);
+                self.message(object.get(start..end).unwrap_or_default())?;
+                start = end;
+            }
+        }
+        self.message(object.get(start..).unwrap_or_default())
+    }
+
+    /// Keeps a part of a message that was cut up.
+    fn keep_partial(&mut self, headers: &Headers, body: &[u8]) {
+        let Partial { id, number, total } = &headers.partial;
+        let Some(number) = *number else { return };
+        let len = self.partials_len.saturating_add(body.len());
+        if len > PARTIALS_LEN_MAX {
+            self.sink.unscanned(b"", Reason::FormatLimit("parts of a cut message".into()));
+            return;
+        }
+        self.partials_len = len;
+        let cut = self.partials.entry(id.clone()).or_default();
+        cut.total = cut.total.or(*total);
+        cut.bodies.insert(number, body.to_vec());
+    }
+
+    /// Joins messages that were cut up, and tells those of which parts are elsewhere.
+    fn join(&mut self) -> Result<(), Stop> {
+        for cut in std::mem::take(&mut self.partials).into_values() {
+            let total = cut.total.and_then(|total| usize::try_from(total).ok());
+            let numbers = cut.bodies.keys().copied();
+            if total != Some(cut.bodies.len()) || !numbers.eq((1..).take(cut.bodies.len())) {
+                self.sink.unscanned(b"message/partial", Reason::OtherVolume);
+            }
+            if cut.bodies.len() < 2 || self.sink.options().clamav_quirks {
+                continue;
+            }
+            let whole = cut.bodies.into_values().collect::<Vec<_>>().concat();
+            self.parts = self.parts.saturating_add(1);
+            self.child(b"message", &whole, whole.len(), ChildRole::Typed(FileType::Mail))?;
+        }
+        Ok(())
+    }
+}
+
+/// A message that was cut up: its parts by number.
+#[derive(Debug, Default)]
+struct Cut {
+    total: Option<u32>,
+    bodies: BTreeMap<u32, Vec<u8>>,
+}
+
+/// Bytes of such parts that are kept.
+const PARTIALS_LEN_MAX: usize = 64 << 20;
 
 struct Walk<'s> {
     sink: &'s mut dyn Sink,
@@ -63,6 +124,8 @@ struct Walk<'s> {
     /// Parts of the message that were read once more: of parts in one another they would multiply.
     again: u32,
     told: [bool; LIMITS.len()],
+    partials: BTreeMap<Vec<u8>, Cut>,
+    partials_len: usize,
 }
 
 /// ClamAV's limits: name, and the largest number that is still allowed.
@@ -188,6 +251,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
+        self.elsewhere(headers, body);
         let mut ways = encodings(headers);
         if ways.is_empty() {
             ways.push(Encoding::Identity);
@@ -216,6 +280,28 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Keeps parts of cut messages; tells what lies elsewhere, and what only its receiver can read.
+    fn elsewhere(&mut self, headers: &Headers, body: &[u8]) {
+        if headers.is(b"message") {
+            match headers.subtype() {
+                b"partial" => self.keep_partial(headers, body),
+                b"external-body" => {
+                    let reason =
+                        Reason::NoReader("message/external-body, which lies elsewhere".into());
+                    self.sink.unscanned(b"", reason);
+                }
+                _ => {}
+            }
+        }
+        const PGP: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+        if memmem::find(body, PGP).is_some_and(|at| {
+            at == 0 || matches!(body.get(at.saturating_sub(1)), Some(b'\n' | b'\r'))
+        }) {
+            let name = headers.name.as_deref().unwrap_or(b"PGP message");
+            self.sink.unscanned(name, Reason::Encrypted);
+        }
     }
 
     fn decoded(&mut self, headers: &Headers, body: &[u8], way: Encoding) -> Result<(), Stop> {
