@@ -18,6 +18,7 @@ fn fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     all.extend(small_fixtures());
     all.extend(part_fixtures());
     all.extend(cms_fixtures());
+    all.extend(encrypted_fixtures());
     all.extend(script_fixtures());
     all.sort();
     all
@@ -236,6 +237,109 @@ fn part_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             <manifest:file-entry><manifest:encryption-data/></manifest:file-entry>".to_vec()),
         ("office_xml", "flat", b"<pkg:package><pkg:part pkg:name=\"/a.bin\"><pkg:binaryData>QUJDREVG\n".to_vec()),
     ]
+}
+
+/// RC4, for documents that are encrypted here.
+fn rc4(key: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut state: Vec<u8> = (0..=255).collect();
+    let mut j = 0usize;
+    for i in 0..256 {
+        j = (j + usize::from(state[i]) + usize::from(key[i % key.len()])) & 255;
+        state.swap(i, j);
+    }
+    let (mut i, mut j) = (0usize, 0usize);
+    data.iter()
+        .map(|byte| {
+            i = (i + 1) & 255;
+            j = (j + usize::from(state[i])) & 255;
+            state.swap(i, j);
+            byte ^ state[(usize::from(state[i]) + usize::from(state[j])) & 255]
+        })
+        .collect()
+}
+
+fn wide(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// Word's text under RC4 (MS-OFFCRYPTO §2.3.6) and a presentation under CryptoAPI (§2.3.5), both with the
+/// password `infected`.
+fn encrypted_fixtures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    use md5::{Digest as _, Md5};
+    let salt = [0x11u8; 16];
+    let first = Md5::digest(wide("infected"));
+    let base = Md5::digest([&first[..5], &salt].concat().repeat(16));
+    let key = |block: u32| Md5::digest([&base[..5], &block.to_le_bytes()].concat()).to_vec();
+    let check = rc4(&key(0), &[&[0x22; 16][..], &Md5::digest([0x22u8; 16])].concat());
+    let open = [&[1, 0, 1, 0][..], &salt, &check].concat();
+    let stream = |plain: &[u8], open_len: usize| -> Vec<u8> {
+        let mut packed: Vec<u8> = Vec::new();
+        for (number, block) in (0u32..).zip(plain.chunks(512)) {
+            packed.extend(rc4(&key(number), block));
+        }
+        packed[..open_len].copy_from_slice(&plain[..open_len]);
+        packed
+    };
+    let mut text = vec![0u8; 68];
+    text[..12].copy_from_slice(&[0xec, 0xa5, 0xc1, 0, 0, 0, 9, 4, 0, 0, 0, 0x13]);
+    text[14] = u8::try_from(open.len()).expect("short");
+    text.extend_from_slice(b"\x13 DDEAUTO c:\\\\needle \x14x\x15 a text behind");
+    text.resize(1100, b'.');
+    let table = [&open[..], b"a table"].concat();
+    let word = CfbBuilder::new()
+        .stream("WordDocument", &stream(&text, 68))
+        .stream("1Table", &stream(&table, open.len()));
+    vec![("ole2", "word-rc4", word.build()), ("ole2", "slides-rc4", presentation().build())]
+}
+
+fn presentation() -> CfbBuilder {
+    use sha1::{Digest as _, Sha1};
+    let salt = [0x33u8; 16];
+    let base = Sha1::digest([&salt[..], &wide("infected")].concat());
+    let key = |block: u32| Sha1::digest([&base[..], &block.to_le_bytes()].concat())[..16].to_vec();
+    let check = rc4(&key(0), &[&[0x44; 16][..], &Sha1::digest([0x44u8; 16])].concat());
+    let mut header = [0u8; 32];
+    header[0] = 4;
+    header[8..12].copy_from_slice(&0x6801u32.to_le_bytes());
+    header[12..16].copy_from_slice(&0x8004u32.to_le_bytes());
+    header[16] = 128;
+    header[20] = 1;
+    let info = [
+        &[2, 0, 2, 0, 4, 0, 0, 0, 32, 0, 0, 0][..],
+        &header,
+        &[16, 0, 0, 0],
+        &salt,
+        &check[..16],
+        &[20, 0, 0, 0],
+        &check[16..],
+    ]
+    .concat();
+    let atom = |instance: u16, kind: u16, data: &[u8]| {
+        let len = u32::try_from(data.len()).expect("short").to_le_bytes();
+        [&instance.to_le_bytes()[..], &kind.to_le_bytes(), &len, data].concat()
+    };
+    let embedded = CfbBuilder::new().stream("S", b"inside").build();
+    let object = atom(0, 0x1011, &embedded);
+    let mut stream = rc4(&key(1), &object);
+    let session_off = u32::try_from(stream.len()).expect("short");
+    stream.extend(atom(0xf, 0x2f14, &info));
+    let directory_off = u32::try_from(stream.len()).expect("short");
+    let entries = [0x0020_0001u32, 0, session_off];
+    let words: Vec<u8> = entries.iter().flat_map(|word| word.to_le_bytes()).collect();
+    stream.extend(atom(0, 0x1772, &words));
+    let edit_off = u32::try_from(stream.len()).expect("short");
+    let edit = [0u32, 0x0300_0000, 0, directory_off, 1, 3, 0, 2];
+    let words: Vec<u8> = edit.iter().flat_map(|word| word.to_le_bytes()).collect();
+    stream.extend(atom(0, 0x0ff5, &words));
+    let user = [
+        &20u32.to_le_bytes()[..],
+        &0xf3d1_c4df_u32.to_le_bytes(),
+        &edit_off.to_le_bytes(),
+        &[0; 8],
+    ];
+    CfbBuilder::new()
+        .stream("Current User", &atom(0, 0x0ff6, &user.concat()))
+        .stream("PowerPoint Document", &stream)
 }
 
 /// A signed message, the same cut, and an encrypted one.

@@ -71,10 +71,10 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         give(&blob, sink)?;
     }
     sink.poll()?;
-    if signs.batch {
-        if let Some(text) = batch::plain(object) {
-            sink.child(Child { name: b"batch", data: &text, role: TEXT })?;
-        }
+    if signs.batch
+        && let Some(text) = batch::plain(object)
+    {
+        sink.child(Child { name: b"batch", data: &text, role: TEXT })?;
     }
     if !signs.folds {
         return Ok(());
