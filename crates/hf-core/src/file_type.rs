@@ -215,6 +215,8 @@ file_types! {
     Lz4 = "LZ4", false;
     /// ar, static libraries and deb.
     Ar = "AR", false;
+    /// HFS, the file system of Macs before HFS+.
+    Hfs = "HFS", false;
     /// Unix compress (`.Z`).
     Compress = "COMPRESS", false;
     /// lzip.

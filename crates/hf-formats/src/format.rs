@@ -46,6 +46,7 @@ pub struct FormatDoc {
 /// All formats, by group.
 pub static FORMATS: &[&[Format]] = &[
     crate::containers::FORMATS,
+    crate::disks::FORMATS,
     crate::mail::FORMATS,
     crate::documents::FORMATS,
     crate::text::FORMATS,

@@ -6,6 +6,7 @@
 //! Sources: ClamAV's published signature documentation ("file types", "file type magic"); clamscan 1.4.6
 //! as an oracle.
 
+mod disk;
 mod embedded;
 mod magic;
 mod ooxml;
@@ -16,6 +17,7 @@ mod text_kind;
 use hf_core::FileType;
 use hf_core::signature::MagicSig;
 
+pub use disk::disk_forms;
 pub use embedded::embedded;
 
 /// Returns the type of an object. Loaded magics replace the built-in ones, the newest first.

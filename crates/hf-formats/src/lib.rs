@@ -9,6 +9,7 @@
 mod bounded;
 mod codec;
 mod containers;
+mod disks;
 mod documents;
 mod executables;
 mod format;
@@ -27,5 +28,5 @@ mod text;
 pub use executables::pe::icons::{icon_matches, icons};
 pub use executables::{clamav_exe_view, exe_view, section_ranges};
 pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};
-pub use identify::{embedded, identify};
+pub use identify::{disk_forms, embedded, identify};
 pub use images::hash::image_hash;

@@ -184,18 +184,34 @@ impl Sink for Recorder {
     }
 }
 
-/// Returns the bytes of a hexadecimal text; white space is ignored and `#` starts a comment.
+/// Returns the bytes of a hexadecimal text; white space is ignored, `#` starts a comment, and a word
+/// `00*512` means its bytes so many times.
 ///
 /// # Panics
 /// On anything else.
 #[must_use]
 pub fn bytes_of_hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u32> = text
-        .lines()
-        .flat_map(|line| line.split('#').next().unwrap_or_default().chars())
-        .filter(|c| !c.is_whitespace())
-        .map(|c| c.to_digit(16).expect("a hexadecimal digit"))
-        .collect();
+    let mut bytes = Vec::new();
+    let mut digits = String::new();
+    let words =
+        text.lines().flat_map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+    for word in words {
+        if let Some((part, times)) = word.split_once('*') {
+            bytes.extend(pairs(&std::mem::take(&mut digits)));
+            let times = times.parse().expect("how many times");
+            bytes.extend(pairs(part).repeat(times));
+        } else {
+            digits.push_str(word);
+        }
+    }
+    bytes.extend(pairs(&digits));
+    bytes
+}
+
+/// Returns the bytes of pairs of hexadecimal digits.
+fn pairs(digits: &str) -> Vec<u8> {
+    let digits: Vec<u32> =
+        digits.chars().map(|c| c.to_digit(16).expect("a hexadecimal digit")).collect();
     assert!(digits.len().is_multiple_of(2), "an odd number of hexadecimal digits");
     digits
         .chunks_exact(2)

@@ -6,6 +6,8 @@
 mod build;
 #[path = "archives/cabinets.rs"]
 mod cabinets;
+#[path = "archives/disks.rs"]
+mod disks;
 #[path = "archives/evasions.rs"]
 mod evasions;
 #[path = "archives/installers.rs"]

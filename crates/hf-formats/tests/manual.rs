@@ -7,8 +7,15 @@ use std::path::Path;
 use hf_formats::{FORMATS, Format, Stage};
 
 /// Titles of the groups, in the order of [`FORMATS`].
-const GROUPS: [&str; 6] =
-    ["Archives and compressed files", "Mail", "Documents", "Text", "Images", "Executables"];
+const GROUPS: [&str; 7] = [
+    "Archives and compressed files",
+    "Disks",
+    "Mail",
+    "Documents",
+    "Text",
+    "Images",
+    "Executables",
+];
 
 const HEAD: &str = "\
 # Formats

@@ -37,20 +37,12 @@ const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::LhaLzh, "LHA", Magic::At(2, b"-l")),
     (FileType::LhaLzh, "LHA", Magic::At(2, b"-pm")),
     (FileType::Sis, "SIS", Magic::At(8, b"\x19\x04\x00\x10")),
-    (FileType::Dmg, "DMG", Magic::FromEnd(512, b"koly")),
-    (FileType::Iso9660, "ISO 9660", Magic::At(32_769, b"CD001")),
-    (FileType::Udf, "UDF", Magic::At(32_769, b"BEA01")),
-    (FileType::Gpt, "GPT", Magic::At(512, b"EFI PART")),
-    (FileType::Apm, "Apple partition map", Magic::At(512, b"PM\0\0")),
-    (FileType::Mbr, "MBR", Magic::At(510, b"\x55\xaa")),
     (FileType::Pst, "Outlook data file", Magic::At(0, b"!BDN")),
-    (FileType::PartHfsPlus, "HFS+", Magic::At(1024, b"H")),
 ];
 
 #[derive(Debug, Clone, Copy)]
 enum Magic {
     At(usize, &'static [u8]),
-    FromEnd(usize, &'static [u8]),
 }
 
 const TYPES: [FileType; UNOPENED.len()] = types();
@@ -68,11 +60,8 @@ const fn types() -> [FileType; UNOPENED.len()] {
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let found = UNOPENED.iter().find(|(_, _, magic)| {
-        let (start, bytes) = match *magic {
-            Magic::At(off, bytes) => (Some(off), bytes),
-            Magic::FromEnd(len, bytes) => (object.len().checked_sub(len), bytes),
-        };
-        start.and_then(|start| object.get(start..)).is_some_and(|rest| rest.starts_with(bytes))
+        let Magic::At(off, bytes) = *magic;
+        object.get(off..).is_some_and(|rest| rest.starts_with(bytes))
     });
     let name = found.map_or("this type", |(_, name, _)| *name);
     sink.unscanned(b"", Reason::NoReader(name.into()));

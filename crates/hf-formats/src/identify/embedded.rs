@@ -13,6 +13,7 @@ use aho_corasick::packed::{Config, MatchKind, Searcher};
 use hf_core::{FileType, Limits};
 use memchr::memmem;
 
+use super::disk::{DESCRIPTORS_LEN, FIRST_DESCRIPTOR_OFF, disk_forms};
 use super::pattern;
 use crate::reader::Reader;
 
@@ -149,10 +150,12 @@ fn also(bytes: &[u8], own: FileType, marks: Marks, found: &mut Found) {
             found.add(0, FileType::Mail);
         }
     }
-    let koly = bytes.len().checked_sub(512).and_then(|off| bytes.get(off..));
-    if koly.is_some_and(|koly| koly.starts_with(b"koly")) && own != FileType::Dmg {
-        found.add(0, FileType::Dmg);
+    let forms = disk_forms(bytes, own);
+    if forms.contains(&FileType::Iso9660) {
+        // Its descriptors are no further images that start a little later.
+        found.list.retain(|(off, kind)| *kind != FileType::Iso9660 || *off >= DESCRIPTORS_LEN);
     }
+    forms.into_iter().for_each(|kind| found.add(0, kind));
 }
 
 /// What stands behind the sections of a program and has no magic.
@@ -187,6 +190,7 @@ const LITERALS: &[&[u8]] = &[
     b"\x01CD001",
     b"\0BEA01",
     b"EGGA\0\x01",
+    b"<key>blkx</key>",
     pattern::MHTML,
     pattern::XDP,
 ];
@@ -220,11 +224,13 @@ fn checked(
         6 => matches!(behind.get(23), Some(b'5' | b'6')).then_some((at, FileType::Autoit)),
         7 => is_installshield(behind).then_some((at, FileType::IshieldMsi)),
         8 | 9 => (behind.get(6) == Some(&b'.')).then_some((at, FileType::Pdf)),
-        10 => is_iso(behind).then_some((at.saturating_sub(32_768), FileType::Iso9660)),
-        11 => (at <= 32_768).then_some((0, FileType::Udf)),
+        10 => iso_start(bytes, at).map(|off| (off, FileType::Iso9660)),
+        11 => (at <= FIRST_DESCRIPTOR_OFF).then_some((0, FileType::Udf)),
+        // The table of a disk image, of which the trailer may be lost.
+        13 => Some((0, FileType::Dmg)),
         _ => Some((at, FileType::EggSfx)),
     }?;
-    let whole = matches!(kind, FileType::Iso9660 | FileType::Udf);
+    let whole = matches!(kind, FileType::Iso9660 | FileType::Udf | FileType::Dmg);
     (off > 0 || whole).then_some((off, kind))
 }
 
@@ -278,11 +284,18 @@ fn is_installshield(behind: &[u8]) -> bool {
     })
 }
 
-/// Another descriptor stands one or more sectors behind.
-fn is_iso(behind: &[u8]) -> bool {
-    behind
-        .get(6 + 2043..behind.len().min(6 + 2443 + 5))
-        .is_some_and(|next| memmem::find(next, b"CD001").is_some())
+/// Returns where a CD starts that has a descriptor at this offset: another stands one sector behind, and sectors
+/// of more than 2048 bytes have a header in front of their data.
+fn iso_start(bytes: &[u8], at: usize) -> Option<usize> {
+    let behind = bytes.get(at..)?;
+    let next = behind.get(6 + 2043..behind.len().min(6 + 2443 + 5))?;
+    let sector_len = memmem::find(next, b"CD001")?.saturating_add(6 + 2043 - 1);
+    let is_sync = |len: &usize| {
+        let sync = at.checked_sub(*len).and_then(|off| bytes.get(off..));
+        sync.is_some_and(|sync| sync.starts_with(&[0, 255, 255, 255, 255, 255]))
+    };
+    let header_len = [16usize, 24].into_iter().find(is_sync).unwrap_or(0);
+    Some(at.saturating_sub(sector_len.saturating_mul(16)).saturating_sub(header_len))
 }
 
 /// A main header: type 2, of at most 2600 bytes.

@@ -41,6 +41,14 @@ const FORMATS: &[&str] = &[
     "nsis",
     "autoit",
     "inno",
+    "mbr",
+    "gpt",
+    "apm",
+    "iso9660",
+    "udf",
+    "dmg",
+    "hfsplus",
+    "hfs",
 ];
 const MUTANTS: usize = 2000;
 
