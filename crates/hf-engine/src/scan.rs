@@ -219,7 +219,7 @@ impl<'e> Scan<'e> {
             return Ok(());
         }
         layer.node = self.push_node(&layer, child.name, embedded_off);
-        let held = if embedded_off.is_some() { 0 } else { layer.size() };
+        let held = if is_part(parent, layer.bytes) { 0 } else { layer.size() };
         self.live_child_bytes = self.live_child_bytes.saturating_add(held);
         let ended = if normalised { self.normalised(&layer) } else { self.layer(&layer) };
         self.live_child_bytes = self.live_child_bytes.saturating_sub(held);
@@ -310,8 +310,9 @@ impl<'e> Scan<'e> {
                 }
                 if off == 0 {
                     // What comes out of a text read as a message may look like a message again, and
-                    // each level would double the next.
-                    if layer.chain().any(|around| around.retyped.get() == Some(kind)) {
+                    // each level would double the next. A disk image in a disk image is only a part of it.
+                    let again = |around: &Layer<'_>| around.retyped.get() == Some(kind);
+                    if !is_disk(kind) && layer.chain().any(again) {
                         continue;
                     }
                     layer.retyped.set(Some(kind));
@@ -339,10 +340,25 @@ impl<'e> Scan<'e> {
         let hits = engine.matcher.find_magics(layer.bytes, &mut || self.poll())?;
         let fits = |required: FileType| required == FileType::Any || required == layer.file_type;
         let hits = hits.into_iter().filter(|hit| hit.off > 0 && fits(hit.required));
-        Ok(hits
-            .filter_map(|hit| Some((usize::try_from(hit.off).ok()?, hit.file_type)))
-            .take(EMBEDDED_MAX)
-            .collect())
+        let forms = hf_formats::disk_forms(layer.bytes, layer.file_type);
+        // A disk's magic does not stand at its start.
+        let start = |off: usize, kind: FileType| match kind {
+            FileType::Iso9660 => off.saturating_sub(ISO_DESCRIPTOR_OFF),
+            FileType::Udf | FileType::Dmg => 0,
+            _ => off,
+        };
+        let known = |(off, kind): &(usize, FileType)| {
+            forms.contains(kind) && (*off < ISO_DESCRIPTORS_LEN || *kind != FileType::Iso9660)
+        };
+        let hits = hits
+            .filter_map(|hit| {
+                let off = usize::try_from(hit.off).ok()?;
+                Some((start(off, hit.file_type), hit.file_type))
+            })
+            .filter(|hit| !known(hit))
+            .take(EMBEDDED_MAX);
+        let whole = forms.iter().map(|kind| (0, *kind));
+        Ok(whole.chain(hits).collect())
     }
 
     fn retyped(&mut self, layer: &Layer<'_>, kind: FileType) -> Result<(), Stop> {
@@ -378,11 +394,49 @@ impl<'e> Scan<'e> {
     }
 }
 
+/// True when bytes lie within an object that is held anyway: then they take no memory of their own.
+fn is_part(parent: &Layer<'_>, bytes: &[u8]) -> bool {
+    let part = bytes.as_ptr_range();
+    parent.chain().any(|around| {
+        let whole = around.bytes.as_ptr_range();
+        whole.start <= part.start && part.end <= whole.end
+    })
+}
+
+/// True for forms under which a whole object is read as a disk.
+fn is_disk(kind: FileType) -> bool {
+    matches!(
+        kind,
+        FileType::Iso9660 | FileType::Udf | FileType::Dmg | FileType::PartHfsPlus | FileType::Hfs
+    )
+}
+
 /// Objects of at most this many bytes never match under the drop-in names.
 const QUIRK_LEN_MAX: usize = 5;
+
+/// Where the descriptors of a CD stand, and bytes in which all of them do.
+const ISO_DESCRIPTOR_OFF: usize = 32_768;
+const ISO_DESCRIPTORS_LEN: usize = 100 * 2048;
 
 /// Embedded objects looked at in one layer when the content brings its own magics.
 const EMBEDDED_MAX: usize = 64;
 
 /// Bytes kept of a child's name.
 const NAME_LEN_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_what_is_around_are_told_from_copies() {
+        let object = vec![7u8; 4096];
+        let limits = Limits::default();
+        let top = Layer::top(&object, &limits, false);
+        let inner = Layer::below(&top, &object[512..1024], false);
+        assert!(is_part(&top, &object[512..1024]));
+        assert!(is_part(&inner, &object[600..700]));
+        assert!(is_part(&inner, &object[2048..]));
+        assert!(!is_part(&inner, &object[512..1024].to_vec()));
+    }
+}
