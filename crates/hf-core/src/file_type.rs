@@ -219,6 +219,14 @@ file_types! {
     Hfs = "HFS", false;
     /// Unix compress (`.Z`).
     Compress = "COMPRESS", false;
+    /// ARC archive.
+    Arc = "ARC", false;
+    /// ZOO archive.
+    Zoo = "ZOO", false;
+    /// ACE archive.
+    Ace = "ACE", false;
+    /// HA archive.
+    Ha = "HA", false;
     /// lzip.
     Lzip = "LZIP", false;
     /// lzop.

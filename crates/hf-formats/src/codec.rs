@@ -8,17 +8,21 @@
 //! Input is any [`BufRead`]; decoders that end by themselves consume nothing behind their end
 //! unless they say so.
 
+pub(crate) mod arc;
 mod autoit;
 mod bits;
 mod bzip2;
 mod bzip2_bare;
+pub(crate) mod crc16;
 mod deflate64;
 mod filters;
+pub(crate) mod grow;
 mod history;
 mod implode;
 mod inflate;
 mod lz4;
 mod lzfse;
+pub(crate) mod lzh;
 mod lzma;
 mod lzo;
 mod lzss;
@@ -27,6 +31,7 @@ mod lzx;
 mod msb;
 mod mszip;
 mod ppmd;
+pub(crate) mod prefix;
 mod quantum;
 pub(crate) mod rar;
 mod reduce;

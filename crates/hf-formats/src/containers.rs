@@ -1,6 +1,10 @@
 //! Archives and compressed streams.
 
+mod ace;
+mod alz;
 mod ar;
+pub(crate) mod arc;
+mod arj;
 mod asar;
 mod autoit;
 mod bzip2;
@@ -9,12 +13,14 @@ mod chm;
 mod compress;
 mod cpio;
 mod cryptff;
+mod egg;
 mod gzip;
 mod inno;
 mod ishield_cab;
 mod ishield_msi;
 pub(crate) mod ishield_setup;
 mod kwaj;
+mod lha;
 mod lz4;
 mod lzip;
 mod lzma;
@@ -25,6 +31,7 @@ mod rar;
 mod rolling;
 mod rpm;
 mod sevenzip;
+mod sis;
 mod streams;
 mod szdd;
 mod tar;
@@ -33,6 +40,7 @@ mod xar;
 mod xz;
 mod zip;
 mod zlib;
+mod zoo;
 mod zstd;
 
 use crate::Format;
@@ -42,6 +50,14 @@ pub(crate) static FORMATS: &[Format] = &[
     zip::FORMAT,
     sevenzip::FORMAT,
     rar::FORMAT,
+    arj::FORMAT,
+    lha::FORMAT,
+    alz::FORMAT,
+    egg::FORMAT,
+    arc::FORMAT,
+    zoo::FORMAT,
+    ace::FORMAT,
+    sis::FORMAT,
     gzip::FORMAT,
     bzip2::FORMAT,
     xz::FORMAT,

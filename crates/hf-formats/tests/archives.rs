@@ -16,6 +16,8 @@ mod installers;
 mod legacy;
 #[path = "archives/mutations.rs"]
 mod mutations;
+#[path = "archives/old.rs"]
+mod old;
 #[path = "archives/packages.rs"]
 mod packages;
 #[path = "archives/rar.rs"]

@@ -9,7 +9,6 @@
 //! libarchive (BSD) and `rars` (Apache-2.0); PPMd variant H is Shkarin's, as in the public domain
 //! sources of 7-Zip and in `ppmd-rust`.
 
-mod bits;
 mod filters;
 mod lz29;
 mod lz50;
@@ -21,26 +20,12 @@ use std::borrow::Cow;
 
 use hf_core::{Sink, Stop};
 
+use super::prefix::Broken;
 use crate::bounded::Ended;
 
 /// Ours: how often programs of an archive that are no standard filter run. Each run may take 25
 /// million steps.
 const PROGRAMS_MAX: u32 = 8;
-
-/// Why a decoder went no further.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    /// The input ended.
-    Truncated,
-    /// The stream breaks its rules.
-    Damaged(&'static str),
-    /// It needs more memory than it may have.
-    Memory,
-    /// The output reached the cap.
-    Capped,
-    /// The scan ends.
-    Stop(Stop),
-}
 
 /// Which of RAR's algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,14 +29,7 @@ pub(super) const FORMAT: Format = Format {
 
 /// Type, name, and the magic by which [`extract`] knows which it was given.
 const UNOPENED: &[(FileType, &str, Magic)] = &[
-    (FileType::Arj, "ARJ", Magic::At(0, b"\x60\xea")),
-    (FileType::ArjSfx, "ARJ", Magic::At(0, b"\x60\xea")),
-    (FileType::Egg, "EGG", Magic::At(0, b"EGGA")),
-    (FileType::EggSfx, "EGG", Magic::At(0, b"EGGA")),
-    (FileType::Alz, "ALZ", Magic::At(0, b"ALZ\x01")),
-    (FileType::LhaLzh, "LHA", Magic::At(2, b"-l")),
-    (FileType::LhaLzh, "LHA", Magic::At(2, b"-pm")),
-    (FileType::Sis, "SIS", Magic::At(8, b"\x19\x04\x00\x10")),
+    (FileType::Ha, "HA", Magic::At(0, b"HA")),
     (FileType::Pst, "Outlook data file", Magic::At(0, b"!BDN")),
 ];
 

@@ -25,6 +25,7 @@ use memchr::memmem;
 use crate::bounded::Ended;
 use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
+pub(in crate::containers) use crypto::{Traditional, winzip_aes};
 use entry::{Checks, Fate, Passwords, Reading, readings};
 use header::{CENTRAL, Central, Claims, Directory, END, LOCAL, Local};
 use method::Content;

@@ -48,6 +48,13 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
     if is_cms(head) {
         return Some(FileType::Cms);
     }
+    if crate::containers::arc::is_archive(head) {
+        return Some(FileType::Arc);
+    }
+    // Version and method of the first entry stand behind the number of entries.
+    if head.starts_with(b"HA") && matches!(head.get(4), Some(0x20..=0x22 | 0x2e | 0x2f)) {
+        return Some(FileType::Ha);
+    }
     if is_zlib(head) {
         return Some(FileType::Zlib);
     }
@@ -56,6 +63,8 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
 
 /// Magics of types that ClamAV does not know.
 const OURS: &[Magic] = &[
+    (20, &[0xdc, 0xa7, 0xc4, 0xfd], FileType::Zoo),
+    (7, b"**ACE**", FileType::Ace),
     (0, b"LZIP\0", FileType::Lzip),
     (0, b"LZIP\x01", FileType::Lzip),
     (0, b"\x89LZO\0\r\n\x1a\n", FileType::Lzop),

@@ -1,10 +1,10 @@
 //! RAR 2.9 to 4.x: LZ with four codes, PPMd variant H, and filters that are programs.
 
-use super::bits::{Bits, Huffman};
+use super::PROGRAMS_MAX;
 use super::filters::{Custom, Filter};
 use super::ppmd::Model;
 use super::window::{Output, Window};
-use super::{Broken, PROGRAMS_MAX};
+use crate::codec::prefix::{Bits, Broken, Huffman};
 
 const MAIN: usize = 299;
 const OFFSETS: usize = 60;

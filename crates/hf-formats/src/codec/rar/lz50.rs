@@ -1,10 +1,9 @@
 //! RAR 5.0 and 7.0: LZ in blocks with four codes, and four filters.
 
-use super::Broken;
-use super::bits::{Bits, Huffman};
 use super::filters::Filter;
 use super::lz29::read_lens;
 use super::window::{Output, Window};
+use crate::codec::prefix::{Bits, Broken, Huffman};
 
 const MAIN: usize = 306;
 const LOW: usize = 16;

@@ -8,8 +8,9 @@ use std::io::{self, Write};
 use rars::codec::rar13::Unpack15;
 use rars::codec::rar20::Unpack20;
 
+use super::Packed;
 use super::window::Output;
-use super::{Broken, Packed};
+use crate::codec::prefix::Broken;
 
 /// Ours: bytes decoded again, of one archive.
 const AGAIN_MAX: u64 = 16 << 20;

@@ -5,8 +5,7 @@
 //! (u32); one symbol alone stands where sum and place would be. A symbol is 6 bytes: itself, its
 //! frequency, and its successor (u32), which is a place in the text behind it or a context.
 
-use super::Broken;
-use super::bits::Bits;
+use crate::codec::prefix::{Bits, Broken};
 
 const UNIT: u32 = 12;
 const FREQ_MAX: u32 = 124;

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use hf_core::{Sink, Stop};
+use hf_core::Sink;
 
-use super::Broken;
 use super::filters::Filter;
+use crate::codec::prefix::Broken;
 
 /// Where unpacked bytes go: kept up to the sink's cap, counted behind it.
 pub(crate) struct Output<'s> {
@@ -277,10 +277,4 @@ impl Window {
 fn slice(buf: &[u8], base: u64, start: u64, end: u64) -> &[u8] {
     let at = |pos: u64| usize::try_from(pos.saturating_sub(base)).unwrap_or(usize::MAX);
     buf.get(at(start)..at(end)).unwrap_or_default()
-}
-
-impl From<Stop> for Broken {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
 }

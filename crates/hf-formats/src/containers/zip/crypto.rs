@@ -62,14 +62,18 @@ impl<C: Cipher> BufRead for Decrypting<'_, C> {
 
 /// The traditional cipher.
 #[derive(Debug, Clone)]
-pub(super) struct Traditional([u32; 3]);
+pub(in crate::containers) struct Traditional([u32; 3]);
 
 /// Bytes in front of traditionally encrypted data.
 pub(super) const TRADITIONAL_HEADER_LEN: usize = 12;
 
 impl Traditional {
     /// Returns the cipher behind the header of `input` when its check byte is one of those given.
-    pub(super) fn with_password(password: &[u8], input: &[u8], checks: &[u8]) -> Option<Self> {
+    pub(in crate::containers) fn with_password(
+        password: &[u8],
+        input: &[u8],
+        checks: &[u8],
+    ) -> Option<Self> {
         let mut cipher = Self([0x1234_5678, 0x2345_6789, 0x3456_7890]);
         for byte in password {
             cipher.update(*byte);
@@ -77,6 +81,11 @@ impl Traditional {
         let mut header: [u8; TRADITIONAL_HEADER_LEN] = *input.first_chunk()?;
         cipher.decrypt(&mut header);
         checks.contains(header.last()?).then_some(cipher)
+    }
+
+    /// Decrypts all that follows.
+    pub(in crate::containers) fn decrypt_all(&mut self, bytes: &mut [u8]) {
+        self.decrypt(bytes);
     }
 
     fn update(&mut self, byte: u8) {
@@ -163,6 +172,26 @@ enum Key {
     Short(Box<Aes128>),
     Middle(Box<Aes192>),
     Long(Box<Aes256>),
+}
+
+/// Decrypts what is encrypted as WinZip does, with salt and check value in `head` and the code in `tail`;
+/// none when the password is wrong.
+///
+/// # Errors
+/// The scan ends here.
+pub(in crate::containers) fn winzip_aes(
+    password: &[u8],
+    [head, data, tail]: [&[u8]; 3],
+    strength: u8,
+    sink: &mut dyn Sink,
+) -> Result<Option<Vec<u8>>, Stop> {
+    let input = [head, data, tail].concat();
+    let aes = AesField { strength, method: 0 };
+    Ok(AesCounter::with_password(password, &input, aes, sink)?.map(|(data, mut cipher)| {
+        let mut data = data.to_vec();
+        cipher.decrypt(&mut data);
+        data
+    }))
 }
 
 impl AesCounter {

@@ -1,10 +1,31 @@
-//! Bits of RAR's streams, the highest of a byte first, and its Huffman codes.
+//! Bits, the highest of a byte first, and canonical Huffman codes over them: RAR, LHA, ARJ, ZOO.
 
-use super::Broken;
+use hf_core::Stop;
+
+/// Why a decoder went no further.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The input ended.
+    Truncated,
+    /// The stream breaks its rules.
+    Damaged(&'static str),
+    /// It needs more memory than it may have.
+    Memory,
+    /// The output reached the cap.
+    Capped,
+    /// The scan ends.
+    Stop(Stop),
+}
+
+impl From<Stop> for Broken {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
 
 /// Reads bits; behind the end come zeroes, and [`Bits::check`] tells.
 #[derive(Debug)]
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     data: &'a [u8],
     off: usize,
     /// The next bits, left-justified.
@@ -13,7 +34,7 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Self {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
         Self { data, off: 0, acc: 0, have: 0 }
     }
 
@@ -39,14 +60,14 @@ impl<'a> Bits<'a> {
 
     /// Returns the next 16 bits without using them.
     #[inline]
-    pub(super) fn peek16(&mut self) -> u32 {
+    pub(crate) fn peek16(&mut self) -> u32 {
         self.refill();
         u32::try_from(self.acc >> 48).unwrap_or(0)
     }
 
     /// Uses at most 32 bits that were looked at.
     #[inline]
-    pub(super) fn skip(&mut self, count: u32) {
+    pub(crate) fn skip(&mut self, count: u32) {
         self.refill();
         self.acc <<= count & 63;
         self.have = self.have.saturating_sub(count);
@@ -54,7 +75,7 @@ impl<'a> Bits<'a> {
 
     /// Reads at most 32 bits.
     #[inline]
-    pub(super) fn take(&mut self, count: u32) -> u32 {
+    pub(crate) fn take(&mut self, count: u32) -> u32 {
         if count == 0 {
             return 0;
         }
@@ -64,37 +85,37 @@ impl<'a> Bits<'a> {
         u32::try_from(value).unwrap_or(0)
     }
 
-    pub(super) fn align(&mut self) {
+    pub(crate) fn align(&mut self) {
         self.skip(self.have & 7);
     }
 
     /// Returns how many bits were used.
     #[inline]
-    pub(super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         let read = u64::try_from(self.off).unwrap_or(u64::MAX).saturating_mul(8);
         read.saturating_sub(u64::from(self.have))
     }
 
     /// True when more bits were used than there are.
     #[inline]
-    pub(super) fn over(&self) -> bool {
+    pub(crate) fn over(&self) -> bool {
         self.off > self.data.len()
             && self.used() > u64::try_from(self.data.len()).unwrap_or(u64::MAX).saturating_mul(8)
     }
 
     /// Fails when more bits were used than there are.
-    pub(super) fn check(&self) -> Result<(), Broken> {
+    pub(crate) fn check(&self) -> Result<(), Broken> {
         if self.over() { Err(Broken::Truncated) } else { Ok(()) }
     }
 }
 
 const QUICK: u32 = 10;
 const QUICK_LEN: usize = 1 << QUICK;
-const LEN_MAX: usize = 15;
+const LEN_MAX: usize = 16;
 
-/// A canonical code with lengths of at most 15 bits.
+/// A canonical code with lengths of at most 16 bits.
 #[derive(Debug, Clone)]
-pub(super) struct Huffman {
+pub(crate) struct Huffman {
     /// Symbol and length of codes of at most [`QUICK`] bits, by their bits.
     quick: Box<[(u16, u8); QUICK_LEN]>,
     /// The end of codes of each length, left-justified to 16 bits.
@@ -117,17 +138,17 @@ impl Default for Huffman {
 
 impl Huffman {
     /// Builds the code; one that is not complete decodes what it has.
-    pub(super) fn build(&mut self, lens: &[u8]) {
+    pub(crate) fn build(&mut self, lens: &[u8]) {
         let mut counts = [0u32; LEN_MAX + 1];
         for len in lens {
-            if let Some(count) = counts.get_mut(usize::from(*len & 15)) {
+            if let Some(count) = counts.get_mut(usize::from(*len)) {
                 *count += 1;
             }
         }
         counts[0] = 0;
         self.symbols.clear();
-        for wanted in 1..=15u8 {
-            let of_len = lens.iter().zip(0u16..).filter(|(len, _)| **len & 15 == wanted);
+        for wanted in 1..=16u8 {
+            let of_len = lens.iter().zip(0u16..).filter(|(len, _)| **len == wanted);
             self.symbols.extend(of_len.map(|(_, symbol)| symbol));
         }
         let (mut limit, mut first) = (0u32, 0u32);
@@ -161,7 +182,7 @@ impl Huffman {
 
     /// Reads a symbol.
     #[inline]
-    pub(super) fn decode(&self, bits: &mut Bits<'_>) -> Result<usize, Broken> {
+    pub(crate) fn decode(&self, bits: &mut Bits<'_>) -> Result<usize, Broken> {
         let code = bits.peek16();
         let at = usize::try_from(code >> (16 - QUICK)).unwrap_or(0);
         let (symbol, len) = self.quick.get(at).copied().unwrap_or((0, 0));
@@ -173,7 +194,7 @@ impl Huffman {
         while self.limits.get(len).is_some_and(|limit| code >= *limit) {
             len += 1;
         }
-        let (symbol, len) = self.slow(code, len).ok_or(Broken::Damaged("rar: code"))?;
+        let (symbol, len) = self.slow(code, len).ok_or(Broken::Damaged("prefix code"))?;
         bits.skip(u32::from(len));
         Ok(usize::from(symbol))
     }
