@@ -253,6 +253,18 @@ file_types! {
     Pst = "PST", false;
     /// CMS (PKCS #7) message.
     Cms = "CMS", false;
+    /// squashfs.
+    Squashfs = "SQUASHFS", false;
+    /// cramfs.
+    Cramfs = "CRAMFS", false;
+    /// romfs.
+    Romfs = "ROMFS", false;
+    /// ext2, ext3, ext4.
+    Ext = "EXT", false;
+    /// FAT and exFAT.
+    Fat = "FAT", false;
+    /// NTFS.
+    Ntfs = "NTFS", false;
 }
 
 impl FileType {

@@ -407,7 +407,14 @@ fn is_part(parent: &Layer<'_>, bytes: &[u8]) -> bool {
 fn is_disk(kind: FileType) -> bool {
     matches!(
         kind,
-        FileType::Iso9660 | FileType::Udf | FileType::Dmg | FileType::PartHfsPlus | FileType::Hfs
+        FileType::Iso9660
+            | FileType::Udf
+            | FileType::Dmg
+            | FileType::PartHfsPlus
+            | FileType::Hfs
+            | FileType::Ext
+            | FileType::Fat
+            | FileType::Ntfs
     )
 }
 

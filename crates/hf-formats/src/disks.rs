@@ -4,14 +4,20 @@
 //! extents) and [`partitions`].
 
 mod apm;
+mod cramfs;
 mod dmg;
+mod ext;
+mod fat;
 mod files;
 mod gpt;
 mod hfs;
 mod hfsplus;
 mod iso9660;
 mod mbr;
+mod ntfs;
 mod partitions;
+mod romfs;
+mod squashfs;
 mod udf;
 
 use crate::Format;
@@ -26,4 +32,10 @@ pub(crate) static FORMATS: &[Format] = &[
     dmg::FORMAT,
     hfsplus::FORMAT,
     hfs::FORMAT,
+    ext::FORMAT,
+    fat::FORMAT,
+    ntfs::FORMAT,
+    squashfs::FORMAT,
+    cramfs::FORMAT,
+    romfs::FORMAT,
 ];

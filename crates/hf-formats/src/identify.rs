@@ -8,6 +8,7 @@
 
 mod disk;
 mod embedded;
+mod filesystem;
 mod magic;
 mod ooxml;
 mod pattern;

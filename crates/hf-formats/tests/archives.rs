@@ -12,6 +12,8 @@ mod disks;
 mod evasions;
 #[path = "archives/installers.rs"]
 mod installers;
+#[path = "archives/filesystems.rs"]
+mod filesystems;
 #[path = "archives/legacy.rs"]
 mod legacy;
 #[path = "archives/mutations.rs"]

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use hf_core::{Defect, FileType, Halt, Reason, Sink};
+use hf_core::{Defect, FileType, Halt, Sink};
 
 use super::partitions::{self, Partition};
 use crate::reader::{Reader, size};
@@ -36,18 +36,9 @@ pub(super) const FORMAT: Format = Format {
 const SECTOR_LEN: u64 = 512;
 const TABLE_OFF: usize = 446;
 
-/// Volumes whose boot sector looks like a master boot record, and that have no reader yet.
-const VOLUMES_WITHOUT_READER: &[(Volume, &str)] =
-    &[(Volume::Fat, "FAT"), (Volume::ExFat, "exFAT"), (Volume::Ntfs, "NTFS")];
-
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    let volume = volume(object);
     let entries = entries(object, 0);
-    if let Some(volume) = volume {
-        let unread = VOLUMES_WITHOUT_READER.iter().find(|(kind, _)| *kind == volume);
-        if let Some((_, name)) = unread {
-            sink.unscanned(b"", Reason::NoReader((*name).into()));
-        }
+    if is_volume(object) {
         let len = u64::try_from(object.len()).unwrap_or(u64::MAX);
         let possible =
             |entry: &Entry| entry.start >= 1 && entry.end().is_some_and(|end| end <= len);
@@ -158,22 +149,13 @@ pub(super) fn entries(object: &[u8], off: usize) -> Vec<Entry> {
     entries
 }
 
-/// A file system with a boot sector of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Volume {
-    Fat,
-    ExFat,
-    Ntfs,
+/// True when a file system's own boot sector is what an object starts with.
+fn is_volume(object: &[u8]) -> bool {
+    matches!(object.get(3..11), Some(b"NTFS    " | b"EXFAT   ")) || is_fat(object).unwrap_or(false)
 }
 
-/// Returns the file system whose boot sector an object starts with.
-fn volume(object: &[u8]) -> Option<Volume> {
-    let jump = matches!(object, [0xeb, _, 0x90, ..] | [0xe9, ..] | [0xeb, ..]);
-    match object.get(3..11)? {
-        b"NTFS    " => return Some(Volume::Ntfs),
-        b"EXFAT   " => return Some(Volume::ExFat),
-        _ => {}
-    }
+fn is_fat(object: &[u8]) -> Option<bool> {
+    let jump = matches!(object, [0xe9 | 0xeb, ..]);
     let mut fields = Reader::at(object, 11);
     let sector_len = fields.u16_le().ok()?;
     let cluster_sectors = fields.u8().ok()?;
@@ -185,5 +167,5 @@ fn volume(object: &[u8]) -> Option<Volume> {
         && reserved > 0
         && matches!(tables, 1..=4)
         && (media == 0xf0 || media >= 0xf8);
-    (jump && fits).then_some(Volume::Fat)
+    Some(jump && fits)
 }

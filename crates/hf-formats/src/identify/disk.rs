@@ -6,19 +6,26 @@
 
 use hf_core::FileType;
 
+use super::filesystem;
 use crate::reader::{Reader, size};
+
+/// A type, and how it is known.
+type Form = (FileType, fn(&[u8]) -> bool);
 
 /// Returns the disks as which an object of this type can also be read, from its first byte.
 #[must_use]
 pub fn disk_forms(bytes: &[u8], own: FileType) -> Vec<FileType> {
-    let forms: [(FileType, fn(&[u8]) -> bool); 5] = [
+    let forms: [Form; 8] = [
         (FileType::Iso9660, |bytes| is_iso(bytes)),
         (FileType::Udf, is_udf),
         (FileType::Dmg, is_dmg),
         (FileType::PartHfsPlus, is_hfs_plus),
         (FileType::Hfs, is_hfs),
+        (FileType::Ext, filesystem::is_ext),
+        (FileType::Ntfs, filesystem::is_ntfs),
+        (FileType::Fat, filesystem::is_fat),
     ];
-    let fits = |(kind, test): &(FileType, fn(&[u8]) -> bool)| *kind != own && test(bytes);
+    let fits = |(kind, test): &Form| *kind != own && test(bytes);
     forms.iter().filter(|form| fits(form)).map(|(kind, _)| *kind).collect()
 }
 

@@ -14,7 +14,7 @@ use hf_core::{FileType, Limits};
 use memchr::memmem;
 
 use super::disk::{DESCRIPTORS_LEN, FIRST_DESCRIPTOR_OFF, disk_forms};
-use super::pattern;
+use super::{filesystem, pattern};
 use crate::reader::Reader;
 
 /// Objects of one type that are opened in one object.
@@ -58,6 +58,9 @@ pub fn embedded(bytes: &[u8], own: FileType, limits: &Limits) -> Vec<(usize, Fil
             found.add(at, FileType::ArjSfx);
         }
     }
+    for at in filesystem::embedded(bytes) {
+        found.add(at, FileType::Squashfs);
+    }
     found.list.sort_unstable();
     found.list
 }
@@ -73,6 +76,7 @@ pub(super) fn is_embedded_type(kind: FileType) -> bool {
             | FileType::CabSfx
             | FileType::EggSfx
             | FileType::Nulsft
+            | FileType::Squashfs
             | FileType::Autoit
             | FileType::IshieldMsi
             | FileType::IshieldSetup

@@ -55,6 +55,9 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
     if head.starts_with(b"HA") && matches!(head.get(4), Some(0x20..=0x22 | 0x2e | 0x2f)) {
         return Some(FileType::Ha);
     }
+    if let Some(kind) = super::filesystem::at_start(head) {
+        return Some(kind);
+    }
     if is_zlib(head) {
         return Some(FileType::Zlib);
     }
