@@ -52,6 +52,7 @@ pub static FORMATS: &[&[Format]] = &[
     crate::text::FORMATS,
     crate::images::FORMATS,
     crate::executables::FORMATS,
+    crate::unpack::FORMATS,
 ];
 
 /// Returns every format that opens objects of this type, in the order of the list.

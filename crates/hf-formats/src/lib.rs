@@ -24,6 +24,7 @@ pub mod testing_docs;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing_exe;
 mod text;
+mod unpack;
 
 pub use executables::pe::icons::{icon_matches, icons};
 pub use executables::{clamav_exe_view, exe_view, section_ranges};

@@ -7,7 +7,7 @@ use std::path::Path;
 use hf_formats::{FORMATS, Format, Stage};
 
 /// Titles of the groups, in the order of [`FORMATS`].
-const GROUPS: [&str; 7] = [
+const GROUPS: [&str; 8] = [
     "Archives and compressed files",
     "Disks",
     "Mail",
@@ -15,6 +15,7 @@ const GROUPS: [&str; 7] = [
     "Text",
     "Images",
     "Executables",
+    "Packed programs",
 ];
 
 const HEAD: &str = "\

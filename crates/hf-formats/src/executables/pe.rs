@@ -3,12 +3,12 @@
 //! Yields: resources that carry data of the program's own choosing (`RT_RCDATA`, `RT_HTML`, named types), and
 //! the data behind the last section when nothing else would find it. Facts: machine, time stamp,
 //! sections, import hash, version strings. Nothing is yielded under ClamAV's quirks: it does not.
-//! Leaves out: unpacking of packed programs, which are told as not scanned; the certificate table is not taken for an overlay.
+//! Leaves out: unpacking of packed programs (`unpack` does it); the certificate table is not taken for an overlay.
 //! Limits: [`CHILDREN_MAX`] children, together no larger than the file.
 //! Hostile input: what cannot be read is left out, and the headers' defect is told.
 //! Sources: [1] Microsoft, "PE Format"; [2] black-box runs of clamscan 1.4.6.
 
-use hf_core::{Child, ChildRole, Defect, ExeKind, ExeView, FileType, Halt, Reason, Sink};
+use hf_core::{Child, ChildRole, Defect, ExeKind, ExeView, FileType, Halt, Sink};
 use md5::{Digest as _, Md5};
 
 use self::headers::Headers;
@@ -19,7 +19,7 @@ pub(crate) mod headers;
 pub(crate) mod icons;
 pub(crate) mod imports;
 pub(crate) mod ordinals;
-mod packers;
+pub(crate) mod packers;
 pub(crate) mod resources;
 pub(crate) mod version;
 
@@ -32,7 +32,7 @@ pub(crate) static FORMAT: Format = Format {
     doc: FormatDoc {
         recognised_by: "`MZ` and the PE signature at `e_lfanew`",
         yields: "resources of raw data, HTML and named types; data behind the last section",
-        leaves_out: "unpacking of packed programs: those of 14 packers are told as not scanned",
+        leaves_out: "unpacking of packed programs: see `unpack`",
         limits: "256 children, together no larger than the file; 96 sections",
         sources: "Microsoft, PE Format",
     },
@@ -92,9 +92,6 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
     }
     facts(object, &headers, sink);
-    if let Some(packer) = packers::packer(object, &headers) {
-        sink.unscanned(b"", Reason::NoReader(packer.into()));
-    }
     if sink.options().clamav_quirks {
         return Ok(());
     }

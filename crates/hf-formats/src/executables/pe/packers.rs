@@ -2,7 +2,7 @@
 //!
 //! Promises: names the packer of a PE by what every program of that packer has: names of sections, the
 //! header, or the first instructions.
-//! Leaves out: unpacking; packers that leave no such mark (FSG, and any that is made not to be found).
+//! Leaves out: unpacking (`unpack` does it); packers that leave no such mark (FSG, and any that is made not to be found).
 //! Sources: the packers' own section names as `objdump -h` shows them; samples of Debian's
 //! `clamav-testfiles`; the documentation of UPX.
 
@@ -10,7 +10,7 @@ use super::headers::Headers;
 use crate::reader::size;
 
 /// Returns the packer of a program.
-pub(super) fn packer(object: &[u8], headers: &Headers) -> Option<&'static str> {
+pub(crate) fn packer(object: &[u8], headers: &Headers) -> Option<&'static str> {
     // Names are without padding here, and the end of some is part of the mark.
     let has_section = |mark: &[u8]| {
         headers.sections.iter().any(|section| {
