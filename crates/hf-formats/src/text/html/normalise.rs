@@ -43,17 +43,36 @@ const TAG_LEN_MAX: usize = 1024;
 /// Returns the text as the normaliser reads it: without zero bytes and carriage returns, line ends as spaces.
 pub(super) fn clean(html: &[u8]) -> Vec<u8> {
     let mut cleaned = Vec::with_capacity(html.len());
-    let mut from = 0;
-    for at in memchr::memchr3_iter(0, b'\r', b'\n', html) {
-        cleaned.extend_from_slice(html.get(from..at).unwrap_or_default());
-        if html.get(at) == Some(&b'\n') {
-            cleaned.push(b' ');
+    let is_left_out = |byte: u8| (byte == 0) | (byte == b'\r');
+    let shown = |byte: u8| if byte == b'\n' { b' ' } else { byte };
+    let (chunks, tail) = html.as_chunks::<CHUNK_LEN>();
+    for chunk in chunks {
+        if any(chunk, is_left_out) {
+            cleaned.extend(chunk.iter().filter(|byte| !is_left_out(**byte)).map(|b| shown(*b)));
+        } else {
+            cleaned.extend_from_slice(&chunk.map(shown));
         }
-        from = at.saturating_add(1);
     }
-    cleaned.extend_from_slice(html.get(from..).unwrap_or_default());
+    cleaned.extend(tail.iter().filter(|byte| !is_left_out(**byte)).map(|byte| shown(*byte)));
     cleaned
 }
+
+/// True when a byte of a chunk is of a kind; the compiler makes vectors of it.
+fn any(chunk: &[u8; CHUNK_LEN], is: impl Fn(u8) -> bool) -> bool {
+    chunk.iter().fold(0, |any, byte| any | u8::from(is(*byte))) != 0
+}
+
+/// Returns how many bytes are in front of the first of a kind.
+fn len_before(text: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    let chunks = text.as_chunks::<CHUNK_LEN>().0;
+    let skipped = chunks.iter().take_while(|chunk| !any(chunk, &is)).count();
+    let skipped = skipped.saturating_mul(CHUNK_LEN);
+    let rest = text.get(skipped..).unwrap_or_default();
+    skipped.saturating_add(rest.iter().position(|byte| is(*byte)).unwrap_or(rest.len()))
+}
+
+/// Ours: what the compiler makes a vector of.
+const CHUNK_LEN: usize = 16;
 
 /// Normalises cleaned text; the copy without tags is made only on request.
 pub(super) fn normalise(text: &[u8], with_no_tags: bool) -> Normalised {
@@ -97,7 +116,30 @@ struct State<'a> {
 }
 
 fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | 0x09..=0x0d)
+    (byte == b' ') | (byte.wrapping_sub(0x09) < 5)
+}
+
+/// True for a character that stays.
+fn is_plain(byte: u8) -> bool {
+    (byte.wrapping_sub(0x21) < 0x5f) & (byte != b'<') & (byte != b'&')
+}
+
+/// Returns the length of the words that a text begins with; a single space is between two of them.
+fn words(text: &[u8]) -> usize {
+    let is_end = |byte: u8, next: u8| !is_plain(byte) & !((byte == b' ') & is_plain(next));
+    let behind = text.get(1..).unwrap_or_default();
+    let each = text.as_chunks::<CHUNK_LEN>().0.iter().zip(behind.as_chunks::<CHUNK_LEN>().0);
+    let skipped = each
+        .take_while(|(bytes, next)| {
+            let ends = bytes.iter().zip(*next).map(|(byte, next)| u8::from(is_end(*byte, *next)));
+            ends.fold(0, |any, end| any | end) == 0
+        })
+        .count();
+    let skipped = skipped.saturating_mul(CHUNK_LEN);
+    let rest = text.get(skipped..).unwrap_or_default();
+    let next = rest.iter().skip(1).chain([&0]);
+    let len = rest.iter().zip(next).position(|(byte, next)| is_end(*byte, *next));
+    skipped.saturating_add(len.unwrap_or(rest.len()))
 }
 
 impl<'a> State<'a> {
@@ -181,11 +223,11 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Reads characters that stay, but for their case.
+    /// Reads characters that stay, but for their case, and outside of scripts the single spaces between.
     fn plain(&mut self) {
-        let is_plain = |byte: &u8| matches!(byte, 0x21..=0x7f) && !matches!(byte, b'<' | b'&');
-        let len = self.rest().iter().position(|byte| !is_plain(byte)).unwrap_or(self.rest().len());
-        let run = self.rest().get(..len).unwrap_or_default();
+        let rest = self.rest();
+        let len = if self.script { len_before(rest, |byte| !is_plain(byte)) } else { words(rest) };
+        let run = rest.get(..len).unwrap_or_default();
         self.step(len);
         if self.script {
             let low = |byte: &u8| if *byte == b'\'' { b'"' } else { byte.to_ascii_lowercase() };
@@ -272,10 +314,10 @@ impl<'a> State<'a> {
             .position(|byte| is_space(*byte) || *byte == b'>')
             .unwrap_or_else(|| self.rest().len().min(TAG_LEN_MAX));
         self.step(len);
-        let name = self.text.get(start..self.at).unwrap_or_default().to_ascii_lowercase();
-        self.out.no_comment.extend_from_slice(&name);
+        let name = self.text.get(start..self.at).unwrap_or_default();
+        self.out.no_comment.extend(name.iter().map(u8::to_ascii_lowercase));
         if self.script {
-            self.end_script(&name);
+            self.end_script(name);
             if self.peek() == Some(b'>') {
                 self.step(1);
                 self.keep(b'>');
@@ -284,8 +326,8 @@ impl<'a> State<'a> {
             return;
         }
         let mut tag = Tag::default();
-        self.arguments(&name, &mut tag);
-        self.end_tag(&name, tag);
+        self.arguments(name, &mut tag);
+        self.end_tag(name, tag);
     }
 
     fn comment(&mut self) {
@@ -307,7 +349,8 @@ impl<'a> State<'a> {
 
     /// Ends a script or style sheet behind the name of such a tag.
     fn end_script(&mut self, name: &[u8]) {
-        if name == b"/script" || name == b"/style" && self.style {
+        let is = |tag: &[u8]| name.eq_ignore_ascii_case(tag);
+        if is(b"/script") || is(b"/style") && self.style {
             self.close_script();
         }
     }
@@ -349,12 +392,12 @@ impl<'a> State<'a> {
                 self.step(1);
                 self.keep(b'=');
                 self.skip_space();
-                self.value(tag_name, &name, tag);
+                self.value(tag_name, name, tag);
             }
         }
     }
 
-    fn argument_name(&mut self) -> Vec<u8> {
+    fn argument_name(&mut self) -> &'a [u8] {
         let start = self.at;
         let len = self
             .rest()
@@ -362,8 +405,8 @@ impl<'a> State<'a> {
             .position(|byte| is_space(*byte) || matches!(byte, b'>' | b'='))
             .unwrap_or(self.rest().len());
         self.step(len);
-        let name = self.text.get(start..self.at).unwrap_or_default().to_ascii_lowercase();
-        self.out.no_comment.extend_from_slice(&name);
+        let name = self.text.get(start..self.at).unwrap_or_default();
+        self.out.no_comment.extend(name.iter().map(u8::to_ascii_lowercase));
         name
     }
 
@@ -377,8 +420,10 @@ impl<'a> State<'a> {
         if rest.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:")) {
             return self.data_url(quote, tag);
         }
-        let mut raw = Vec::new();
-        while let Some(byte) = self.peek() {
+        let mut raw = Tag::is_noted(tag_name, name).then(Vec::new);
+        loop {
+            self.value_run(quote, raw.as_mut());
+            let Some(byte) = self.peek() else { break };
             let ends = match quote {
                 Some(quote) => byte == quote,
                 None => is_space(byte) || byte == b'>',
@@ -386,19 +431,37 @@ impl<'a> State<'a> {
             if ends {
                 break;
             }
-            self.value_byte(byte, &mut raw);
+            self.value_byte(byte, raw.as_mut());
         }
         if quote.is_some() && self.peek().is_some() {
             self.step(1);
             self.keep(b'"');
         }
+        let Some(mut raw) = raw else { return };
         if let (None, [b'"' | b'\'', inner @ .., b'"' | b'\'']) = (quote, raw.as_slice()) {
             raw = inner.to_vec();
         }
         tag.note(tag_name, name, raw);
     }
 
-    fn value_byte(&mut self, byte: u8, raw: &mut Vec<u8>) {
+    /// Reads what [`Self::value_byte`] would copy as it is, but for its case.
+    fn value_run(&mut self, quote: Option<u8>, raw: Option<&mut Vec<u8>>) {
+        let quote = quote.unwrap_or(b'>');
+        let len = len_before(self.rest(), |byte| {
+            let special = (byte == b'&') | (byte == b'\'') | (byte == b'>') | (byte == quote);
+            special | is_space(byte) | (byte >= 0x80)
+        });
+        let run = self.rest().get(..len).unwrap_or_default();
+        self.step(len);
+        self.out.no_comment.extend(run.iter().map(u8::to_ascii_lowercase));
+        if let Some(raw) = raw {
+            raw.extend_from_slice(run);
+        }
+    }
+
+    fn value_byte(&mut self, byte: u8, raw: Option<&mut Vec<u8>>) {
+        let mut unused = Vec::new();
+        let raw = raw.unwrap_or(&mut unused);
         if byte == b'&'
             && let Some(decoded) = entity::decode(self.rest())
         {
@@ -457,12 +520,13 @@ impl<'a> State<'a> {
         if name.starts_with(b"%@") && encoded {
             self.encoded_page = true;
         }
-        if name == b"script" || name == b"style" {
+        let is = |tag: &[u8]| name.eq_ignore_ascii_case(tag);
+        if is(b"script") || is(b"style") {
             self.script = true;
-            self.style = name == b"style";
+            self.style = is(b"style");
             self.open = Some((self.at, encoded || self.encoded_page));
         }
-        if name == b"a" || name == b"img" {
+        if is(b"a") || is(b"img") {
             for byte in tag.shown.iter().flatten() {
                 self.show(*byte);
             }
@@ -487,23 +551,37 @@ struct Tag {
 }
 
 impl Tag {
+    /// True for an argument whose value is noted.
+    fn is_noted(tag: &[u8], name: &[u8]) -> bool {
+        is_uri(tag, name) || name.eq_ignore_ascii_case(b"language")
+    }
+
     fn note(&mut self, tag: &[u8], name: &[u8], value: Vec<u8>) {
-        if matches!((tag, name), (b"a", b"href") | (b"img", b"src")) && self.shown.is_none() {
+        let is =
+            |of: &[u8], it: &[u8]| tag.eq_ignore_ascii_case(of) && name.eq_ignore_ascii_case(it);
+        if (is(b"a", b"href") || is(b"img", b"src")) && self.shown.is_none() {
             self.shown = Some(value.clone());
         }
-        let is_uri = matches!(
-            (tag, name),
-            (b"a" | b"area", b"href")
-                | (b"form", b"action")
-                | (b"img", b"src" | b"dynsrc")
-                | (b"iframe", b"src")
-        );
-        if is_uri && self.uris.len() < 16 {
+        if is_uri(tag, name) && self.uris.len() < 16 {
             self.uris.push(value);
-        } else if name == b"language" {
+        } else if name.eq_ignore_ascii_case(b"language") {
             self.language = Some(value);
         }
     }
+}
+
+fn is_uri(tag: &[u8], name: &[u8]) -> bool {
+    const URIS: [(&[u8], &[u8]); 6] = [
+        (b"a", b"href"),
+        (b"area", b"href"),
+        (b"form", b"action"),
+        (b"img", b"src"),
+        (b"img", b"dynsrc"),
+        (b"iframe", b"src"),
+    ];
+    let is =
+        |(of, it): &(&[u8], &[u8])| tag.eq_ignore_ascii_case(of) && name.eq_ignore_ascii_case(it);
+    URIS.iter().any(is)
 }
 
 fn is_full_stop(bytes: &[u8]) -> bool {
