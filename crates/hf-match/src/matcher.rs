@@ -16,7 +16,7 @@ use hf_pack::Pack;
 use crate::anchor::Check;
 use crate::candidates::{Candidate, Candidates};
 use crate::evaluate::{Evaluator, Memo};
-use crate::filter::{Bits, CLASSES, Opening, Points, Tables, for_each_survivor};
+use crate::filter::{Bits, CLASSES, Opening, Places, Points, Tables, for_each_survivor};
 use crate::hash::HashTables;
 use crate::magic::{MagicHit, MagicPatterns};
 use crate::member::CompiledContainer;
@@ -46,6 +46,8 @@ pub struct Matcher {
     magics: MagicPatterns,
     ignored: HashSet<String>,
     traits: Vec<Traits>,
+    /// Where the tables of each target are in each pack.
+    places: Vec<[Places; Target::COUNT as usize]>,
     /// Tells this matcher from others that use the same [`Scratch`].
     identity: Arc<()>,
     /// The joined bit tables of each target with those of [`Target::ANY`], made when first used.
@@ -228,6 +230,13 @@ impl Matcher {
         let hashes = packs.iter().map(HashTables::open).collect();
         let stores: Vec<Store> = packs.into_iter().map(Store::open).collect();
         let traits = stores.iter().map(|store| Traits::read(&store.pack)).collect();
+        let places = |store: &Store| {
+            std::array::from_fn(|target| {
+                let target = u8::try_from(target).unwrap_or(u8::MAX);
+                Places::find(&store.pack, target)
+            })
+        };
+        let places = stores.iter().map(places).collect();
         Ok(Self {
             stores,
             hashes,
@@ -237,6 +246,7 @@ impl Matcher {
             magics,
             ignored,
             traits,
+            places,
             identity: Arc::new(()),
             plans: Default::default(),
         })
@@ -275,8 +285,12 @@ impl Matcher {
     fn tables(&self, subject: &Subject<'_>) -> Vec<Source<'_>> {
         let mut tables = Vec::new();
         for (pack, store) in (0u32..).zip(&self.stores).filter(|(_, store)| store.count > 0) {
+            let places = usize::try_from(pack).ok().and_then(|pack| self.places.get(pack));
             let mut open = |target: Target| {
-                let tables_of = Tables::open(&store.pack, target.0);
+                let Some(places) = places.and_then(|of| of.get(usize::from(target.0))) else {
+                    return;
+                };
+                let tables_of = Tables::at(&store.pack, places);
                 tables.push(Source { pack, target: target.0, tables: tables_of });
             };
             let target = subject.own_target();
@@ -314,8 +328,8 @@ impl Matcher {
             bits,
             bytes,
             |len| work.spend(len),
-            |class, hash, at| {
-                *survivors = survivors.wrapping_add(1);
+            |class, passed| {
+                *survivors = survivors.wrapping_add(passed.len() as u64);
                 for (source, seen) in sources.iter().zip(seen.iter_mut()) {
                     let mut add = |lead| add(source.pack, lead);
                     let store = self.store(source.pack);
@@ -324,7 +338,7 @@ impl Matcher {
                             memo.part_at(store, source.pack, check, bytes, start)
                         })
                     };
-                    source.tables.look((class, hash, at), bytes, seen, &mut verify, &mut add);
+                    source.tables.look(class, passed, bytes, seen, &mut verify, &mut add);
                 }
             },
         )

@@ -130,6 +130,15 @@ impl Pack {
         found.ok().and_then(|idx| self.entries.get(idx)).map_or(&[], |entry| self.bytes(entry))
     }
 
+    /// Returns where in [`Pack::as_bytes`] a section is, for those who look it up often; empty when it
+    /// is absent.
+    #[must_use]
+    pub fn section_range(&self, id: SectionId) -> std::ops::Range<usize> {
+        let found = self.entries.binary_search_by_key(&id, |entry| entry.id);
+        let entry = found.ok().and_then(|idx| self.entries.get(idx));
+        entry.map_or(0..0, Self::range)
+    }
+
     /// Returns the ids of all sections with their lengths, in the order of the ids.
     pub fn sections(&self) -> impl Iterator<Item = (SectionId, u64)> + '_ {
         self.entries.iter().map(|entry| (entry.id, entry.len))
@@ -187,9 +196,14 @@ impl Pack {
     }
 
     fn bytes(&self, entry: &Entry) -> &[u8] {
+        self.map.get(Self::range(entry)).unwrap_or_default()
+    }
+
+    /// Returns where an entry's bytes are; nowhere in the map when its numbers cannot be.
+    fn range(entry: &Entry) -> std::ops::Range<usize> {
         let from = usize::try_from(entry.off).unwrap_or(usize::MAX);
         let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
-        from.checked_add(len).and_then(|to| self.map.get(from..to)).unwrap_or_default()
+        from..from.saturating_add(len)
     }
 }
 

@@ -178,10 +178,13 @@ impl Group {
     /// About how many of all places pass, of 2^24.
     fn passing(self) -> u64 {
         let share = |halves: &[u16; 2]| {
-            let [low, high] = *halves;
-            let high = (0..16).filter(|half| high >> half & 1 == 1);
-            let high: u32 = high.map(|half| UPPER_HALVES.get(half).copied().unwrap_or(0)).sum();
-            u64::from(low.count_ones() * high)
+            let [low, mut high] = *halves;
+            let mut passing = 0;
+            while high != 0 {
+                passing += UPPER_HALVES[high.trailing_zeros() as usize & 15];
+                high &= high - 1;
+            }
+            u64::from(low.count_ones() * passing)
         };
         self.0
             .as_chunks::<2>()
@@ -199,16 +202,7 @@ fn halves(openings: &[Opening<'_>]) -> Option<Box<[Halves; 2]>> {
     if groups.len() > OPENINGS_MAX {
         return None;
     }
-    while groups.len() > 16 {
-        let pairs = (1..groups.len()).flat_map(|two| (0..two).map(move |one| (one, two)));
-        let growth = |(one, two): &(usize, usize)| {
-            let (one, two) = (groups[*one], groups[*two]);
-            one.with(two).passing().saturating_sub(one.passing().max(two.passing()))
-        };
-        let (one, two) = pairs.min_by_key(growth)?;
-        let last = groups.swap_remove(two);
-        groups[one] = groups[one].with(last);
-    }
+    let groups = join_groups(groups)?;
     if groups.iter().map(|group| group.passing()).sum::<u64>() > PASSING_MAX {
         return None;
     }
@@ -224,6 +218,45 @@ fn halves(openings: &[Opening<'_>]) -> Option<Box<[Halves; 2]>> {
         }
     }
     Some(halves)
+}
+
+/// Joins those two groups of which both together let the fewest more places pass, until there are
+/// sixteen. What each pair would cost is kept, since one of them changes little.
+fn join_groups(mut groups: Vec<Group>) -> Option<Vec<Group>> {
+    let growth = |one: Group, two: Group| {
+        one.with(two).passing().saturating_sub(one.passing().max(two.passing()))
+    };
+    let row = |groups: &[Group], two: usize| -> Vec<u64> {
+        groups[..two].iter().map(|one| growth(*one, groups[two])).collect()
+    };
+    let least = |row: &[u64]| row.iter().copied().zip(0usize..).min();
+    // The row of a group has one number for each group in front of it, and the least of them.
+    let rows = (0..groups.len()).map(|two| row(&groups, two));
+    let mut rows: Vec<_> = rows.map(|row| (least(&row), row)).collect();
+    while groups.len() > 16 {
+        let each = rows.iter().zip(0usize..);
+        let (_, one, two) =
+            each.filter_map(|((least, _), two)| least.map(|(cost, one)| (cost, one, two))).min()?;
+        groups[one] = groups[one].with(groups[two]);
+        groups.remove(two);
+        rows.remove(two);
+        let own = row(&groups, one);
+        rows[one] = (least(&own), own);
+        for later in one + 1..groups.len() {
+            let (known, row) = &mut rows[later];
+            if later >= two {
+                row.remove(two);
+            }
+            row[one] = growth(groups[one], groups[later]);
+            *known = match *known {
+                Some((cost, at)) if at != one && at != two => {
+                    Some((cost, if at > two { at - 1 } else { at }).min((row[one], one)))
+                }
+                _ => least(row),
+            };
+        }
+    }
+    Some(groups)
 }
 
 /// Bytes of a literal that the vector test looks at.

@@ -39,15 +39,25 @@ impl Bits {
     }
 }
 
-/// Calls `on` with the class, the hash and the offset of every window of `data` that is in a table.
+/// A window that is in a table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Passed {
+    /// Its hash.
+    pub(crate) hash: u64,
+    /// Its offset.
+    pub(crate) at: usize,
+}
+
+/// Calls `on` with the class and some windows at a time for every window of `data` that is in a table.
 /// `block_done` is called after each block of about 16 KiB and may end it all.
 pub(crate) fn for_each_survivor<E>(
     tables: &[Bits],
     data: &[u8],
     mut block_done: impl FnMut(usize) -> Result<(), E>,
-    mut on: impl FnMut(usize, u64, usize),
+    mut on: impl FnMut(usize, &[Passed]),
 ) -> Result<(), E> {
     let mut hits = [0u16; BLOCK];
+    let mut passed = [Passed::default(); TOGETHER];
     let mut from = 0;
     while from < data.len() {
         let upto = from.saturating_add(BLOCK).min(data.len());
@@ -61,11 +71,13 @@ pub(crate) fn for_each_survivor<E>(
                 (_, Table::Pairs(pairs)) => pairs.probe(block, &mut hits),
             };
             let Some(class) = CLASSES.get(bits.class) else { continue };
-            for hit in hits.get(..count).unwrap_or_default() {
-                let at = usize::from(*hit);
-                if let Some(key) = key_at(block, at) {
-                    on(bits.class, mix(fold_key(key, class.width)), from + at);
+            for hits in hits.get(..count).unwrap_or_default().chunks(TOGETHER) {
+                for (passed, hit) in passed.iter_mut().zip(hits) {
+                    let at = usize::from(*hit);
+                    let key = key_at(block, at).unwrap_or(0);
+                    *passed = Passed { hash: mix(fold_key(key, class.width)), at: from + at };
                 }
+                on(bits.class, passed.get(..hits.len()).unwrap_or_default());
             }
             if upto == data.len() {
                 tail(bits, class.width, class.stride, data, &mut on);
@@ -83,13 +95,13 @@ fn tail(
     width: usize,
     stride: usize,
     data: &[u8],
-    on: &mut impl FnMut(usize, u64, usize),
+    on: &mut impl FnMut(usize, &[Passed]),
 ) {
     let from = data.len().saturating_sub(7).next_multiple_of(stride);
     for at in (from..data.len()).step_by(stride) {
         let Some(window) = data.get(at..at.saturating_add(width)) else { return };
         if bits.has(window) {
-            on(bits.class, mix(super::fold(window)), at);
+            on(bits.class, &[Passed { hash: mix(super::fold(window)), at }]);
         }
     }
 }
@@ -97,6 +109,9 @@ fn tail(
 fn key_at(block: &[u8], at: usize) -> Option<u64> {
     block.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
 }
+
+/// Ours: windows that are looked up together.
+const TOGETHER: usize = 64;
 
 /// Ours: bytes looked at by every class in turn while they are in the first-level cache.
 pub(super) const BLOCK: usize = 1 << 14;

@@ -1,10 +1,12 @@
 //! One target's tables in one pack, read with checks.
 
+use std::ops::Range;
+
 use hf_pack::Pack;
 
 use super::{
     ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, Opening, PAIRS,
-    PLACE_KEYS, PLACES, Points, SITE_SIGS, SITES, index, section, tag,
+    PLACE_KEYS, PLACES, Passed, Points, SITE_SIGS, SITES, index, section, tag,
 };
 use crate::anchor::Check;
 use crate::stored::{u16_at, u32_at};
@@ -28,12 +30,36 @@ struct Slots<'a> {
     table: &'a [[u8; 8]],
 }
 
+/// Where the sections of one target are in one pack.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    parts: [Range<usize>; MEMBERS as usize + 1],
+    slots: [Range<usize>; CLASSES.len()],
+}
+
+impl Places {
+    pub(crate) fn find(pack: &Pack, target: u8) -> Self {
+        let part = |part: u32| pack.section_range(section(target, part));
+        let number = |idx: usize| u32::try_from(idx).unwrap_or(0);
+        Self {
+            parts: std::array::from_fn(|idx| part(number(idx))),
+            slots: std::array::from_fn(|class| part(FIRST_CLASS + 2 * number(class) + 1)),
+        }
+    }
+}
+
 impl<'a> Tables<'a> {
     pub(crate) fn open(pack: &'a Pack, target: u8) -> Self {
-        let part = |part: u32| pack.section(section(target, part));
-        let slots = std::array::from_fn(|class| {
-            let id = FIRST_CLASS + 2 * u32::try_from(class).unwrap_or(0) + 1;
-            let table = part(id).as_chunks::<8>().0;
+        Self::at(pack, &Places::find(pack, target))
+    }
+
+    /// Opens the tables that are at these places.
+    pub(crate) fn at(pack: &'a Pack, places: &Places) -> Self {
+        let bytes = pack.as_bytes();
+        let at = |range: &Range<usize>| bytes.get(range.clone()).unwrap_or_default();
+        let part = |part: u32| places.parts.get(size(part)).map_or(&[][..], at);
+        let slots = places.slots.each_ref().map(|range| {
+            let table = at(range).as_chunks::<8>().0;
             let table = if table.len().is_power_of_two() { table } else { &[] };
             Slots { table }
         });
@@ -78,22 +104,50 @@ impl<'a> Tables<'a> {
         entry.last_chunk().map(|mask| u64::from_le_bytes(*mask))
     }
 
-    /// Calls `on_lead` for signatures that a window of a class at `at` with this hash leads to, the
-    /// literal compared and `verify` asked about the part around it; for each literal once.
-    #[inline]
+    /// Calls `on_lead` for signatures that windows of a class lead to, the literal compared and `verify`
+    /// asked about the part around it; for each literal once.
     pub(crate) fn look(
         &self,
-        (class, hash, at): (usize, u64, usize),
+        class: usize,
+        passed: &[Passed],
         data: &[u8],
         seen: &mut Seen,
         verify: &mut dyn FnMut(Check, usize) -> bool,
         on_lead: &mut dyn FnMut(Lead),
     ) {
-        let Some(slots) = self.slots.get(class) else { return };
-        let mask = slots.table.len().wrapping_sub(1);
+        let table = self.slots.get(class).map_or(&[][..], |slots| slots.table);
+        if table.is_empty() {
+            return;
+        }
+        let mask = table.len().wrapping_sub(1);
+        for group in passed.chunks(GROUP_LEN) {
+            // All first slots are read before any is followed: most are not in the caches, and so all
+            // of them are waited for together.
+            let mut sites = [FREE; GROUP_LEN];
+            for (site, passed) in sites.iter_mut().zip(group) {
+                let slot = table.get(index(passed.hash) & mask);
+                *site = slot.map_or(FREE, |slot| u32_at(slot, 4));
+            }
+            for (passed, _) in group.iter().zip(sites).filter(|(_, site)| *site != FREE) {
+                self.follow(table, *passed, data, seen, verify, on_lead);
+            }
+        }
+    }
+
+    /// Looks at the slots of a window.
+    fn follow(
+        &self,
+        table: &[[u8; 8]],
+        Passed { hash, at }: Passed,
+        data: &[u8],
+        seen: &mut Seen,
+        verify: &mut dyn FnMut(Check, usize) -> bool,
+        on_lead: &mut dyn FnMut(Lead),
+    ) {
+        let mask = table.len().wrapping_sub(1);
         let mut idx = index(hash);
-        for _ in 0..PROBES_MAX.min(slots.table.len()) {
-            let Some(slot) = slots.table.get(idx & mask) else { return };
+        for _ in 0..PROBES_MAX.min(table.len()) {
+            let Some(slot) = table.get(idx & mask) else { return };
             let site = u32_at(slot, 4);
             if site == FREE {
                 return;
@@ -214,5 +268,7 @@ impl Seen {
 /// The format's: literal, signatures, their number, member to verify, bytes in front, form, part,
 /// length of the literal, where its stretch begins, whether case matters.
 const SITE_LEN: usize = 24;
+/// Ours: reads of memory that a processor does at a time, and some more.
+const GROUP_LEN: usize = 16;
 /// Ours: more entries in a row occur in no table that was made by us.
 const PROBES_MAX: usize = 4096;
