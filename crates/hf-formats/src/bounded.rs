@@ -1,8 +1,10 @@
 //! Unpacking with a bound: reads a decoder to its end, to the sink's cap, or to its first error.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use hf_core::{Child, ChildRole, Reason, Sink, Stop};
+
+use crate::codec::Inflate;
 
 /// How unpacking ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +102,46 @@ pub(crate) fn unpack_into(
         }
     }
 }
+
+/// As [`unpack_into`], straight into memory that fits `expected_len` bytes, which is only a hint.
+///
+/// # Errors
+/// The scan ends here (the deadline passed while unpacking).
+pub(crate) fn inflate_into(
+    mut decoder: Inflate<impl BufRead>,
+    expected_len: u64,
+    bytes: &mut Vec<u8>,
+    sink: &mut dyn Sink,
+) -> Result<Ended, Stop> {
+    let cap = usize::try_from(sink.child_cap()).unwrap_or(usize::MAX);
+    let expected = usize::try_from(expected_len.min(FIRST_LEN_MAX)).unwrap_or(0);
+    let mut want = expected.saturating_add(SLACK_LEN);
+    let ended = loop {
+        sink.poll()?;
+        let had = bytes.len();
+        if had > cap {
+            break Ended::Capped;
+        }
+        bytes.resize(had.saturating_add(want), 0);
+        let filled = decoder.fill(bytes.get_mut(had..).unwrap_or_default());
+        let made = *filled.as_ref().unwrap_or(&0);
+        bytes.truncate(had.saturating_add(made));
+        if filled.is_ok() && made == want {
+            want = CHUNK_LEN;
+            continue;
+        }
+        break match filled.and_then(|_| decoder.fill(&mut [])) {
+            _ if bytes.len() > cap => Ended::Capped,
+            Ok(_) => Ended::Whole,
+            Err(error) => Ended::of_error(&error),
+        };
+    };
+    bytes.truncate(cap);
+    Ok(ended)
+}
+
+/// Ours: the decoder is fast only with so much room.
+const SLACK_LEN: usize = 512;
 
 /// Unpacks a stream and hands it over as a child, saying what is missing from it.
 ///

@@ -37,12 +37,30 @@ impl<R: BufRead> Inflate<R> {
         self.state.total_in()
     }
 
+    /// Fills a buffer as far as the stream goes; what is not filled is behind its end or an error, which
+    /// the next call tells. With room for all that comes, the decoder needs no window of its own.
+    pub(crate) fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut made = 0;
+        while self.ended.is_none() && made < buf.len() {
+            let rest = buf.get_mut(made..).unwrap_or_default();
+            made = made.saturating_add(self.step(rest, FlushDecompress::Finish)?);
+        }
+        if made > 0 { Ok(made) } else { self.end() }
+    }
+
+    fn end(&mut self) -> io::Result<usize> {
+        match self.ended.replace(Ok(())) {
+            Some(Err(error)) => Err(error),
+            _ => Ok(0),
+        }
+    }
+
     /// One call of the decoder; returns how many bytes it made.
-    fn step(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn step(&mut self, buf: &mut [u8], flush: FlushDecompress) -> io::Result<usize> {
         let input = self.source.fill_buf()?;
         let at_end = input.is_empty();
         let (in_before, out_before) = (self.state.total_in(), self.state.total_out());
-        let status = self.state.decompress(input, buf, FlushDecompress::None);
+        let status = self.state.decompress(input, buf, flush);
         let used = self.state.total_in().saturating_sub(in_before);
         let made = self.state.total_out().saturating_sub(out_before);
         self.source.consume(usize::try_from(used).unwrap_or(usize::MAX));
@@ -65,14 +83,11 @@ impl<R: BufRead> Read for Inflate<R> {
             return Ok(0);
         }
         while self.ended.is_none() {
-            let made = self.step(buf)?;
+            let made = self.step(buf, FlushDecompress::None)?;
             if made > 0 {
                 return Ok(made);
             }
         }
-        match self.ended.replace(Ok(())) {
-            Some(Err(error)) => Err(error),
-            _ => Ok(0),
-        }
+        self.end()
     }
 }

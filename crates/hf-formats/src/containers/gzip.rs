@@ -12,7 +12,7 @@ use hf_core::{Defect, FileType, Halt, Reason, Sink};
 use memchr::memchr;
 
 use super::streams::{Stream, join};
-use crate::bounded::{Ended, unpack_into};
+use crate::bounded::{Ended, inflate_into};
 use crate::codec::{Counted, Inflate};
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
@@ -33,6 +33,8 @@ pub(super) const FORMAT: Format = Format {
 };
 
 const FIXED_LEN: usize = 10;
+/// Deflate makes at most so many bytes of one. Source: zlib's technical details.
+const DEFLATE_RATIO: u64 = 1032;
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let first = Header::read(object);
@@ -66,7 +68,10 @@ fn member(
     sink: &mut dyn Sink,
 ) -> Result<Stream, hf_core::Stop> {
     let mut body = Counted::new(input.get(header_len..).unwrap_or_default());
-    let ended = unpack_into(Inflate::raw(&mut body), bytes, sink)?;
+    // What the last member says of its length, if it may be true.
+    let said = input.last_chunk().map_or(0, |isize| u64::from(u32::from_le_bytes(*isize)));
+    let most = u64::try_from(input.len()).unwrap_or(u64::MAX).saturating_mul(DEFLATE_RATIO);
+    let ended = inflate_into(Inflate::raw(&mut body), said.min(most), bytes, sink)?;
     let mut reader = Reader::at(input, header_len.saturating_add(size(body.used())));
     if ended == Ended::Whole {
         let at = off.saturating_add(u64::try_from(reader.off()).unwrap_or(u64::MAX));

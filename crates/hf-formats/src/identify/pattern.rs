@@ -5,6 +5,9 @@
 //! Leaves out: embedded objects ([`super::embedded`]).
 //! Sources: ClamAV's published signature documentation; clamscan 1.4.6 as an oracle for cases and distances.
 
+use std::sync::OnceLock;
+
+use aho_corasick::packed::{Config, Searcher};
 use hf_core::FileType;
 use memchr::memmem;
 
@@ -13,12 +16,13 @@ use super::magic::has_at;
 /// Returns the type that the patterns give to the first bytes; when several fit, the one that ClamAV's
 /// numbering puts last (mail over HTML, MHTML over mail).
 pub(super) fn best(head: &[u8]) -> Option<FileType> {
+    let has_mark = has_any(marks(), head);
     [
         is_html(head).then_some(FileType::Html),
-        is_mail(head).then_some(FileType::Mail),
-        is_mhtml(head).then_some(FileType::Mhtml),
+        (has_mark && is_mail(head)).then_some(FileType::Mail),
+        (has_mark && is_mhtml(head)).then_some(FileType::Mhtml),
         xml_document(head),
-        is_xdp(head).then_some(FileType::Xdp),
+        (has_mark && is_xdp(head)).then_some(FileType::Xdp),
         binary(head),
     ]
     .into_iter()
@@ -69,6 +73,23 @@ const TAGS_OPEN: &[&[u8]] = &[
 
 /// True for mail: two headers that stand near each other.
 pub(super) fn is_mail(text: &[u8]) -> bool {
+    // One of the first of two, as far in as it may be.
+    has_any(marks(), text.get(..1024 + 16).unwrap_or(text)) && is_mail_behind_mark(text)
+}
+
+/// True when one of the literals is there; asked before each is looked for.
+fn has_any(searcher: Option<&Searcher>, text: &[u8]) -> bool {
+    searcher.is_none_or(|searcher| searcher.find(text).is_some())
+}
+
+/// One of these is in every mail, MHTML and XDP.
+fn marks() -> Option<&'static Searcher> {
+    static SEARCHER: OnceLock<Option<Searcher>> = OnceLock::new();
+    let literals = PAIRS.iter().map(|pair| pair.first).chain([DELIVERED, MHTML, XDP]);
+    SEARCHER.get_or_init(|| Config::new().builder().extend(literals).build()).as_ref()
+}
+
+fn is_mail_behind_mark(text: &[u8]) -> bool {
     let front = |max: usize| text.get(..text.len().min(max)).unwrap_or(text);
     let has = |header: &[u8]| memmem::find(front(1024 + 16 + 2 * 2048), header).is_some();
     // Each pair has one of these second.
@@ -107,7 +128,7 @@ const PAIRS: &[Pair] = &[
 
 /// `Delivered-To:` and within 256 bytes `Received:`.
 fn delivered(text: &[u8]) -> bool {
-    memmem::find_iter(text, b"elivered-").any(|at| {
+    memmem::find_iter(text, DELIVERED).any(|at| {
         let first = at.checked_sub(1).and_then(|start| text.get(start..)).unwrap_or_default();
         let fits = matches!(first, [b'd' | b'D', rest @ ..]
             if rest.starts_with(b"elivered-To:") || rest.starts_with(b"elivered-to:"));
@@ -122,6 +143,8 @@ fn delivered(text: &[u8]) -> bool {
             })
     })
 }
+
+const DELIVERED: &[u8] = b"elivered-";
 
 /// True for MHTML: `MIME-Version: ` at the start of a line and within 1024 bytes `\nContent-Type: `.
 pub(super) fn is_mhtml(text: &[u8]) -> bool {
