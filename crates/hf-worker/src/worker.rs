@@ -56,6 +56,7 @@ pub struct Worker {
     bytes: u64,
     /// When the first of `sent` began, as far as can be known.
     since: Instant,
+    pace: Pace,
     answers: VecDeque<Answer>,
     protections: Vec<Protection>,
     warnings: Vec<String>,
@@ -80,6 +81,7 @@ impl Worker {
             sent: VecDeque::new(),
             bytes: 0,
             since: Instant::now(),
+            pace: Pace { begun: Instant::now(), answers: 0, each: Duration::ZERO },
             answers: VecDeque::new(),
             objects_left: config.objects_max.unwrap_or(u64::MAX),
             idle_deaths: 0,
@@ -209,7 +211,8 @@ impl Worker {
     fn receive(&mut self, running: &mut Running) -> Result<(), IpcError> {
         let allowed = self.allowed();
         let deadline = allowed.and_then(|allowed| self.since.checked_add(allowed));
-        let answer = running.receive(deadline)?;
+        let spare = self.sent.len().saturating_sub(self.config.pipeline / 2);
+        let answer = running.receive(self.pace.pause(spare), deadline)?;
         self.take_in(answer)
     }
 
@@ -222,6 +225,7 @@ impl Worker {
             return Err(IpcError::Malformed("an answer out of turn"));
         }
         self.since = Instant::now();
+        self.pace.answered(self.since);
         self.idle_deaths = 0;
         self.finish(*report, None);
         Ok(())
@@ -289,6 +293,33 @@ impl Worker {
     }
 }
 
+/// How long jobs take. While a worker has enough to do, it is not asked for each answer as soon as that is
+/// there: to be woken for each costs both sides about as much as a small object.
+#[derive(Debug)]
+struct Pace {
+    begun: Instant,
+    answers: u32,
+    /// Time between two of the last answers.
+    each: Duration,
+}
+
+impl Pace {
+    fn answered(&mut self, now: Instant) {
+        self.answers = self.answers.saturating_add(1);
+        if self.answers == PACE_ANSWERS {
+            self.each = now.saturating_duration_since(self.begun) / PACE_ANSWERS;
+            (self.begun, self.answers) = (now, 0);
+        }
+    }
+
+    /// Returns how long the worker may be left alone that has so many jobs to spare.
+    fn pause(&self, jobs_to_spare: usize) -> Duration {
+        let jobs = u32::try_from(jobs_to_spare / 2).unwrap_or(0);
+        let pause = self.each.saturating_mul(jobs).min(PAUSE_MAX);
+        if pause < PAUSE_MIN { Duration::ZERO } else { pause }
+    }
+}
+
 /// Asks a fresh worker to do what it must not, and returns what came of it.
 pub(crate) fn probe(
     config: &WorkerConfig,
@@ -300,7 +331,7 @@ pub(crate) fn probe(
     let deadline = since.checked_add(allowed);
     let answer = running
         .send(&ToWorker::Probe(probe), std::iter::empty())
-        .and_then(|()| running.receive(deadline));
+        .and_then(|()| running.receive(Duration::ZERO, deadline));
     Ok(match answer {
         Ok(FromWorker::Probed(result)) => Ok(result),
         Ok(_) => Err(running.end(&IpcError::Malformed("another answer"), since.elapsed())),
@@ -329,6 +360,15 @@ fn chain(error: &SpawnError) -> String {
         _ => error.to_string(),
     }
 }
+
+/// Ours: answers over which the time for each is taken.
+const PACE_ANSWERS: u32 = 32;
+
+/// Ours: shorter pauses cost more than they spare.
+const PAUSE_MIN: Duration = Duration::from_micros(200);
+
+/// Ours: nobody waits for a finding noticeably longer.
+const PAUSE_MAX: Duration = Duration::from_millis(2);
 
 /// Ours: deaths without anything done before a worker is given up.
 const DEATHS_MAX: u32 = 3;

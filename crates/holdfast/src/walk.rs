@@ -94,7 +94,6 @@ pub(crate) type Visit<'v> = dyn FnMut(Step) -> ControlFlow<()> + 'v;
 
 /// Walks one named path.
 pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    let real = std::fs::canonicalize(named).unwrap_or_else(|_| named.to_path_buf());
     let mut walker = Walker { options, visit, ancestors: Vec::new() };
     let note = |note| Step::Note { path: named.to_path_buf(), note };
     let link = match rustix::fs::lstat(named) {
@@ -108,7 +107,12 @@ pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -
         Ok(stat) => stat,
         Err(error) => return (walker.visit)(note(Note::Missing(text(error)))),
     };
-    let at = At { parent: CWD, name: named.as_os_str(), path: named, real: &real };
+    // Nothing asks for the real path of a file that is surely taken.
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let all = options.exclude.is_empty() && options.include.is_empty() && stat.st_size > 0;
+    let real = if is_file && all { None } else { std::fs::canonicalize(named).ok() };
+    let real = real.as_deref().unwrap_or(named);
+    let at = At { parent: CWD, name: named.as_os_str(), path: named, real };
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory if is_link && options.follow_dirs == Follow::Never => {
             (walker.visit)(note(Note::SymbolicLink))

@@ -40,7 +40,7 @@ impl Running {
         let setup = ToWorker::Setup(Box::new(config.setup()));
         let answer = running
             .send_until(&setup, config.packs.iter().map(|(_, file)| &**file), deadline)
-            .and_then(|()| running.receive(deadline));
+            .and_then(|()| running.receive(Duration::ZERO, deadline));
         match answer {
             Ok(FromWorker::Ready { protections, warnings }) => {
                 running.protections = protections;
@@ -109,11 +109,19 @@ impl Running {
     }
 
     /// Waits for an answer, and listens to last words meanwhile, so that a worker that says much
-    /// there is not held up.
-    pub(crate) fn receive(&mut self, deadline: Option<Instant>) -> Result<FromWorker, IpcError> {
+    /// there is not held up. When there is none yet, `pause` passes before it is looked for again.
+    pub(crate) fn receive(
+        &mut self,
+        mut pause: Duration,
+        deadline: Option<Instant>,
+    ) -> Result<FromWorker, IpcError> {
         loop {
             if let Some(message) = self.try_receive()? {
                 return Ok(message);
+            }
+            if !pause.is_zero() {
+                std::thread::sleep(std::mem::take(&mut pause));
+                continue;
             }
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             // A deadline beyond what the kernel can count is none.
