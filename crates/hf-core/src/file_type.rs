@@ -265,6 +265,10 @@ file_types! {
     Fat = "FAT", false;
     /// NTFS.
     Ntfs = "NTFS", false;
+    /// InstallShield 3 archive (`.Z`).
+    IshieldZ = "ISHIELD_Z", false;
+    /// Files behind a Setup Factory program.
+    SetupFactory = "SETUP_FACTORY", false;
 }
 
 impl FileType {

@@ -136,7 +136,7 @@ fn open(object: &[u8], table: &[u8], whole: bool, sink: &mut dyn Sink) -> Result
         let count = rest.partition_point(|location| location.chunk_off <= first.chunk_off);
         let (of_chunk, others) = rest.split_at_checked(count.max(1)).unwrap_or((rest, &[]));
         rest = others;
-        chunks.open(first.chunk_off, of_chunk, sink)?;
+        chunks.open(first.chunk_off, of_chunk, whole, sink)?;
     }
     chunks.open_rest(locations.is_empty(), sink)
 }

@@ -30,7 +30,16 @@ pub(super) const FORMAT: Format = Format {
 /// Type, name, and the magic by which [`extract`] knows which it was given.
 const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::Ha, "HA", Magic::At(0, b"HA")),
+    (FileType::IshieldZ, "InstallShield 3", Magic::At(0, b"\x13\x5d\x65\x8c")),
+    (FileType::SetupFactory, "Setup Factory", Magic::At(0, SETUP_FACTORY)),
+    (FileType::SetupFactory, "Setup Factory", Magic::At(0, SETUP_FACTORY_7)),
     (FileType::Pst, "Outlook data file", Magic::At(0, b"!BDN")),
+];
+
+/// What stands behind the program: up to version 6, and from 7 on.
+pub(crate) const SETUP_FACTORY: &[u8] = &[0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7];
+pub(crate) const SETUP_FACTORY_7: &[u8] = &[
+    0xe0, 0xe0, 0xe1, 0xe1, 0xe2, 0xe2, 0xe3, 0xe3, 0xe4, 0xe4, 0xe5, 0xe5, 0xe6, 0xe6, 0xe7, 0xe7,
 ];
 
 #[derive(Debug, Clone, Copy)]

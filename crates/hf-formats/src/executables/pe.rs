@@ -56,6 +56,11 @@ const FOUND_ANYWHERE: [&[u8]; 9] = [
     b"ISSetupStream",
 ];
 
+/// Returns the offset of what stands behind all sections of a PE, if anything does.
+pub(crate) fn overlay_off(bytes: &[u8]) -> Option<usize> {
+    Headers::read(bytes).ok()?.overlay_off().map(crate::reader::size)
+}
+
 /// Returns the loader's view.
 ///
 /// # Errors

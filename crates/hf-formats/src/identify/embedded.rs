@@ -15,6 +15,7 @@ use memchr::memmem;
 
 use super::disk::{DESCRIPTORS_LEN, FIRST_DESCRIPTOR_OFF, disk_forms};
 use super::{filesystem, pattern};
+use crate::containers::unopened::{SETUP_FACTORY, SETUP_FACTORY_7};
 use crate::reader::Reader;
 
 /// Objects of one type that are opened in one object.
@@ -80,6 +81,7 @@ pub(super) fn is_embedded_type(kind: FileType) -> bool {
             | FileType::Autoit
             | FileType::IshieldMsi
             | FileType::IshieldSetup
+            | FileType::SetupFactory
             | FileType::Pdf
             | FileType::Msexe
             | FileType::Dmg
@@ -164,12 +166,16 @@ fn also(bytes: &[u8], own: FileType, marks: Marks, found: &mut Found) {
 
 /// What stands behind the sections of a program and has no magic.
 fn overlay(bytes: &[u8], found: &mut Found) {
-    let Ok(view) = crate::exe_view(bytes, FileType::Msexe) else { return };
-    let ends = view.sections.iter().map(|section| section.raw_off.saturating_add(section.raw_len));
-    let start = crate::reader::size(ends.max().unwrap_or(u64::MAX));
+    let Some(start) = crate::executables::pe::overlay_off(bytes) else { return };
     let rest = bytes.get(start..).unwrap_or_default();
     if start > 0 && crate::containers::ishield_setup::is_setup(rest) {
         found.add(start, FileType::IshieldSetup);
+    }
+    if start > 0 && rest.starts_with(crate::containers::ishield_msi::STREAM) {
+        found.add(start, FileType::IshieldMsi);
+    }
+    if start > 0 && (rest.starts_with(SETUP_FACTORY) || rest.starts_with(SETUP_FACTORY_7)) {
+        found.add(start, FileType::SetupFactory);
     }
 }
 

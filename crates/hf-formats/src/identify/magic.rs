@@ -75,6 +75,7 @@ const OURS: &[Magic] = &[
     (0, b"SZ \x88\xf0\x27\x33\xd1", FileType::Msszdd),
     (0, b"KWAJ\x88\xf0\x27\xd1", FileType::Kwaj),
     (0, b"ISc(", FileType::IshieldCab),
+    (0, b"\x13\x5d\x65\x8c", FileType::IshieldZ),
     (0, b"idska32\x1a", FileType::InnoSlice),
     (0, b"ActiveMime", FileType::ActiveMime),
     // Parts of binary workbooks start with the record that begins a sheet, a book or the strings.

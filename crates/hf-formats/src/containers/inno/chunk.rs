@@ -53,16 +53,19 @@ impl<'a> Chunks<'a> {
         self.object.get(start..).unwrap_or_default()
     }
 
-    /// Opens a chunk and hands over its files.
+    /// Opens a chunk and hands over its files; what is behind the last of them too, when the table of
+    /// locations is not whole.
     pub(super) fn open(
         &mut self,
         at: usize,
         files: &[Location],
+        whole_table: bool,
         sink: &mut dyn Sink,
     ) -> Result<(), Stop> {
         self.list.insert(at, true);
         let end = files.iter().map(|file| file.off.saturating_add(file.len)).max().unwrap_or(0);
-        let unpacked = unpack_chunk(self.bytes(at), Some(end), sink)?;
+        let bound = Some(end).filter(|_| whole_table || method(self.bytes(at)).is_none());
+        let unpacked = unpack_chunk(self.bytes(at), bound, sink)?;
         let mut handed = 0u64;
         let mut wrong = true;
         let made = u64::try_from(unpacked.bytes.len()).unwrap_or(u64::MAX);
@@ -92,8 +95,13 @@ impl<'a> Chunks<'a> {
                 wrong &= !hand_over_file(&name, data, file, whole, sink)?;
             }
         }
+        let rest = unpacked.bytes.get(crate::reader::size(end)..).unwrap_or_default();
+        if bound.is_none() && !rest.is_empty() {
+            let name = numbered("chunk", at);
+            sink.child(Child { name: &name, data: rest, role: ChildRole::Member })?;
+        }
         if wrong && method(self.bytes(at)).is_none() {
-            sink.unscanned(&numbered("chunk at", at), Reason::Encrypted);
+            sink.unscanned(&numbered("chunk", at), Reason::Encrypted);
         }
         Ok(())
     }
