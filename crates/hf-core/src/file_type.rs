@@ -241,6 +241,8 @@ file_types! {
     Kwaj = "KWAJ", false;
     /// InstallShield cabinet, or the header of a set of them.
     IshieldCab = "ISHIELD_CAB", false;
+    /// Program of Android.
+    Dex = "DEX", false;
     /// Files behind an InstallShield setup program.
     IshieldSetup = "ISHIELD_SETUP", false;
     /// Data of an Inno Setup installer beside it.

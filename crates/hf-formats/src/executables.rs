@@ -1,4 +1,4 @@
-//! Executables: PE, ELF, Mach-O.
+//! Executables: PE, ELF, Mach-O, and those of virtual machines; shortcuts to programs.
 //!
 //! Besides the formats this holds the loader's view, to which signatures refer by entry point and section.
 
@@ -6,15 +6,30 @@ use hf_core::{Defect, ExeKind, ExeView, FileType, Sink, Stop};
 
 use crate::Format;
 
+pub(crate) mod dex;
+pub(crate) mod dotnet;
 pub(crate) mod elf;
 mod endian;
+pub(crate) mod java;
+pub(crate) mod lnk;
 pub(crate) mod macho;
 pub(crate) mod macho_universal;
 pub(crate) mod pe;
+pub(crate) mod pyc;
+mod strings;
 
 /// The formats of this group.
-pub(crate) static FORMATS: &[Format] =
-    &[pe::FORMAT, elf::FORMAT, macho::FORMAT, macho_universal::FORMAT];
+pub(crate) static FORMATS: &[Format] = &[
+    pe::FORMAT,
+    dotnet::FORMAT,
+    elf::FORMAT,
+    macho::FORMAT,
+    macho_universal::FORMAT,
+    java::FORMAT,
+    dex::FORMAT,
+    pyc::FORMAT,
+    lnk::FORMAT,
+];
 
 /// Returns the loader's view of an executable, as far as its headers can be read.
 ///
@@ -65,6 +80,28 @@ fn view(bytes: &[u8], file_type: FileType) -> Result<(ExeView, Option<Defect>), 
         FileType::Macho => macho::view(bytes),
         _ => Err(Defect::new(0, "no executable")),
     }
+}
+
+/// What is found inside any object at any offset, and therefore not handed out as an overlay again.
+const FOUND_ANYWHERE: [&[u8]; 9] = [
+    b"MZ",
+    b"PK\x03\x04",
+    b"Rar!",
+    b"7z\xbc\xaf",
+    b"MSCF",
+    b"\x60\xea",
+    b"%PDF-",
+    b"EGGA",
+    b"ISSetupStream",
+];
+/// Smaller ones are not worth an object of their own; ours.
+const OVERLAY_LEN_MIN: usize = 64;
+
+/// True for data behind a program that is worth an object of its own.
+fn is_overlay(data: &[u8]) -> bool {
+    data.len() >= OVERLAY_LEN_MIN
+        && !FOUND_ANYWHERE.iter().any(|magic| data.starts_with(magic))
+        && data.iter().any(|byte| *byte != 0)
 }
 
 /// Tells a broken executable when that is wanted.

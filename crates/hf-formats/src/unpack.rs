@@ -3,7 +3,7 @@
 //! Yields: the program as it is in memory when it begins, as a PE file again, and what was unpacked
 //! outside of it. Facts: the packer, how the run ended.
 //! Leaves out: virtualised code (VMProtect, Themida), programs for .NET, exceptions in 64-bit programs.
-//! Limits: 200 million instructions, 64 MiB of memory, three images of one program.
+//! Limits: 150 million instructions, 64 MiB of memory, three images of one program.
 //! Hostile input: nothing is executed but by the interpreter, whose memory is its own. Where a run fails, what there
 //! is by then is handed over, and the reason told.
 //! Sources: see the parts; the marks of packers are in `executables/pe/packers.rs`.
@@ -37,7 +37,7 @@ static FORMAT: Format = Format {
         recognised_by: "marks of packers, entry points in sections that can be written, sections that are empty in the file",
         yields: "the program that a packed PE unpacks in memory, as a PE; memory that it filled elsewhere",
         leaves_out: "virtualised code, .NET, exceptions in 64-bit programs",
-        limits: "200 million instructions, 64 MiB, three images",
+        limits: "150 million instructions, 64 MiB, three images",
         sources: "Intel, Software Developer's Manual; Microsoft, PE Format; clamscan 1.4.6 (layout)",
     },
 };

@@ -1,7 +1,8 @@
-//! Compressed Flash: the whole file inflated, with the header that uncompressed Flash has.
+//! Flash: compressed, the whole file inflated; uncompressed, what its tags carry.
 //!
-//! Yields: one child, `FWS` and what follows.
-//! Leaves out: the tags of the film (the child is matched as a whole).
+//! Yields: of compressed Flash one child, `FWS` and what follows; of that binary data, byte code and pictures
+//! (not under ClamAV's quirks: it does not).
+//! Leaves out: actions and drawings.
 //! Limits: through `Sink`. Hostile input: what came out before damage is handed over; the claimed
 //! length is not believed.
 //! Sources: [1] SWF file format specification, version 19, "The SWF header".
@@ -15,6 +16,8 @@ use crate::bounded::unpack_child;
 use crate::codec::{Inflate, Lzma, LzmaHeader};
 use crate::{Format, FormatDoc, Stage};
 
+mod tags;
+
 /// Opens compressed Flash.
 pub(crate) static FORMAT: Format = Format {
     name: "swf",
@@ -24,9 +27,9 @@ pub(crate) static FORMAT: Format = Format {
     extract,
     doc: FormatDoc {
         recognised_by: "`FWS`, `CWS`, `ZWS`",
-        yields: "the uncompressed file",
-        leaves_out: "tags",
-        limits: "none of its own",
+        yields: "the uncompressed file; binary data, byte code and pictures of its tags",
+        leaves_out: "actions and drawings",
+        limits: "1024 children",
         sources: "SWF file format specification, version 19",
     },
 };
@@ -64,6 +67,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
                 Err(error) => sink.unscanned(name, Reason::Damaged(error.to_string().into())),
             }
         }
+        // The child of a compressed film comes here.
+        b"FWS" if !sink.options().clamav_quirks => tags::children(object, sink)?,
         _ => {}
     }
     Ok(())

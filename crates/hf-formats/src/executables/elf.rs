@@ -1,16 +1,19 @@
 //! ELF files, 32 and 64 bits, both byte orders.
 //!
-//! Yields: no children; facts: class, machine, type, entry, sections.
+//! Yields: what is behind the last section and segment (not under ClamAV's quirks: it does not); facts: class,
+//! machine, type, entry, sections.
 //! Leaves out: symbols, notes, dynamic section.
 //! Limits: [`SECTIONS_MAX`] sections and [`SEGMENTS_MAX`] program headers.
 //! Hostile input: [`Elf::refusal`] says where ClamAV gives the file up, [`Elf::broken`] what it calls broken.
 //! Sources: [1] System V ABI, "Object Files"; [2] black-box runs of clamscan 1.4.6.
 
-use hf_core::{Defect, ExeKind, ExeSection, ExeView, FileType, Halt, Sink};
+use hf_core::{Child, ChildRole, Defect, ExeKind, ExeSection, ExeView, FileType, Halt, Sink};
 
 use super::endian::{Endian, Fields};
 use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
+
+mod overlay;
 
 pub(crate) static FORMAT: Format = Format {
     name: "elf",
@@ -20,7 +23,7 @@ pub(crate) static FORMAT: Format = Format {
     extract,
     doc: FormatDoc {
         recognised_by: "`7f 45 4c 46`",
-        yields: "facts only",
+        yields: "what is behind the last section and segment",
         leaves_out: "symbols, notes, the dynamic section",
         limits: "4096 sections, 4096 program headers",
         sources: "System V ABI, chapters 4 and 5",
@@ -44,6 +47,8 @@ struct Elf {
     entry: u64,
     entry_off: Option<u64>,
     sections: Vec<ExeSection>,
+    /// Offset behind all that the headers speak of.
+    end: u64,
     refusal: Option<Defect>,
     /// The refusal is one that ClamAV tells as "broken".
     broken: bool,
@@ -98,6 +103,7 @@ impl Elf {
             entry,
             entry_off: None,
             sections: Vec::new(),
+            end: 0,
             refusal: None,
             broken: false,
         };
@@ -105,6 +111,7 @@ impl Elf {
         elf.map_entry(&Fields::at(bytes, 0, endian, is_64), &segments);
         let sections = Table { off: sections_off, entry_len: section_len, count: section_count };
         elf.read_sections(bytes, &Fields::at(bytes, 0, endian, is_64), &sections, names_idx);
+        elf.end = overlay::end(&Fields::at(bytes, 0, endian, is_64), &segments, &sections);
         Ok(elf)
     }
 
@@ -267,6 +274,14 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             section.flags,
         );
         sink.fact(&format!("elf.section.{idx}"), &value);
+    }
+    if sink.options().clamav_quirks {
+        return Ok(());
+    }
+    let data = object.get(size(elf.end)..).unwrap_or_default();
+    if super::is_overlay(data) {
+        sink.fact("elf.overlay_off", &elf.end.to_string());
+        sink.child(Child { name: b"overlay", data, role: ChildRole::Member })?;
     }
     Ok(())
 }

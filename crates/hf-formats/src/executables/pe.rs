@@ -2,7 +2,7 @@
 //!
 //! Yields: resources that carry data of the program's own choosing (`RT_RCDATA`, `RT_HTML`, named types), and
 //! the data behind the last section when nothing else would find it. Facts: machine, time stamp,
-//! sections, import hash, version strings. Nothing is yielded under ClamAV's quirks: it does not.
+//! sections, import hash, version strings, tools and debug file. Heuristics: two families of viruses. Nothing is yielded under ClamAV's quirks: it does not.
 //! Leaves out: unpacking of packed programs (`unpack` does it); the certificate table is not taken for an overlay.
 //! Limits: [`CHILDREN_MAX`] children, together no larger than the file.
 //! Hostile input: what cannot be read is left out, and the headers' defect is told.
@@ -15,6 +15,7 @@ use self::headers::Headers;
 use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
 
+mod debug;
 pub(crate) mod headers;
 pub(crate) mod icons;
 pub(crate) mod imports;
@@ -22,6 +23,7 @@ pub(crate) mod ordinals;
 pub(crate) mod packers;
 pub(crate) mod resources;
 pub(crate) mod version;
+mod viruses;
 
 pub(crate) static FORMAT: Format = Format {
     name: "pe",
@@ -43,18 +45,6 @@ const CHILDREN_MAX: usize = 256;
 /// Smaller ones are not worth an object of their own; ours.
 const CHILD_LEN_MIN: usize = 64;
 const SECURITY_DIRECTORY: usize = 4;
-/// What is found inside any object at any offset, and therefore not handed out as an overlay again.
-const FOUND_ANYWHERE: [&[u8]; 9] = [
-    b"MZ",
-    b"PK\x03\x04",
-    b"Rar!",
-    b"7z\xbc\xaf",
-    b"MSCF",
-    b"\x60\xea",
-    b"%PDF-",
-    b"EGGA",
-    b"ISSetupStream",
-];
 
 /// Returns the offset of what stands behind all sections of a PE, if anything does.
 pub(crate) fn overlay_off(bytes: &[u8]) -> Option<usize> {
@@ -97,6 +87,10 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
     }
     facts(object, &headers, sink);
+    debug::facts(object, &headers, sink);
+    if let Some(name) = viruses::virus(object, &headers, sink.options()) {
+        sink.heuristic(name)?;
+    }
     if sink.options().clamav_quirks {
         return Ok(());
     }
@@ -153,9 +147,7 @@ fn overlay_child(
         }
     }
     let data = object.get(off..end).unwrap_or_default();
-    let found_anyway = FOUND_ANYWHERE.iter().any(|magic| data.starts_with(magic));
-    let padding = data.iter().all(|byte| *byte == 0);
-    if data.len() < CHILD_LEN_MIN || found_anyway || padding || data.len() > *bytes_left {
+    if !super::is_overlay(data) || data.len() > *bytes_left {
         return Ok(());
     }
     sink.child(Child { name: b"overlay", data, role: ChildRole::Member })?;

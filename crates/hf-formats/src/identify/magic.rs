@@ -68,6 +68,7 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
 const OURS: &[Magic] = &[
     (20, &[0xdc, 0xa7, 0xc4, 0xfd], FileType::Zoo),
     (7, b"**ACE**", FileType::Ace),
+    (0, b"dex\n0", FileType::Dex),
     (0, b"LZIP\0", FileType::Lzip),
     (0, b"LZIP\x01", FileType::Lzip),
     (0, b"\x89LZO\0\r\n\x1a\n", FileType::Lzop),

@@ -17,8 +17,8 @@ use super::windows::{Called, call, is_function};
 
 /// Instructions of one program, of any and by the byte, and at most; ours: some seconds.
 const STEPS_MIN: u64 = 20_000_000;
-const STEPS_A_BYTE: u64 = 200;
-const STEPS_MAX: u64 = 200_000_000;
+const STEPS_A_BYTE: u64 = 100;
+const STEPS_MAX: u64 = 150_000_000;
 /// Instructions after an image was found, to find the next layer; ours.
 const STEPS_AFTER: u64 = 4_000_000;
 /// Instructions between two looks at the clock.

@@ -63,6 +63,12 @@ const FORMATS: &[&str] = &[
     "dmg",
     "hfsplus",
     "hfs",
+    "lnk",
+    "pyc",
+    "java",
+    "dex",
+    "dotnet",
+    "swf",
 ];
 const MUTANTS: usize = 2000;
 
