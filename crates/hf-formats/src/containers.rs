@@ -25,6 +25,7 @@ mod lz4;
 mod lzip;
 mod lzma;
 mod lzop;
+mod next;
 mod nsis;
 mod pyinstaller;
 mod rar;

@@ -25,7 +25,7 @@ use crate::bounded::Ended;
 
 /// Ours: how often programs of an archive that are no standard filter run. Each run may take 25
 /// million steps.
-const PROGRAMS_MAX: u32 = 8;
+const PROGRAMS_MAX: u32 = 2;
 
 /// Which of RAR's algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

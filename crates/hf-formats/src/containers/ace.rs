@@ -58,11 +58,14 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let mut off = 0usize;
     let mut position = 0u32;
     let mut searched = 0usize;
+    let mut damaged = false;
     while off < object.len() {
         sink.poll()?;
         let Some(header) = Header::read(object, off) else {
-            sink.defect(Defect::new(u64::try_from(off).unwrap_or(u64::MAX), "header"));
-            sink.unscanned(b"", Reason::Damaged("header".into()));
+            if !std::mem::replace(&mut damaged, true) {
+                sink.defect(Defect::new(u64::try_from(off).unwrap_or(u64::MAX), "header"));
+                sink.unscanned(b"", Reason::Damaged("header".into()));
+            }
             match search(object, off.saturating_add(1), &mut searched) {
                 Some(found) => off = found,
                 None => break,

@@ -86,31 +86,33 @@ pub(crate) fn is_archive(head: &[u8]) -> bool {
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let mut off = 0usize;
     let mut position = 0u32;
+    let mut damaged = false;
     while off < object.len() {
         sink.poll()?;
         let header = match Header::read(object, off) {
             Some(None) => break,
             Some(Some(header)) => header,
             None => {
-                sink.defect(Defect::new(u64::try_from(off).unwrap_or(u64::MAX), "header"));
+                if !std::mem::replace(&mut damaged, true) {
+                    sink.defect(Defect::new(u64::try_from(off).unwrap_or(u64::MAX), "header"));
+                    sink.unscanned(b"", Reason::Damaged("header".into()));
+                }
                 match search(object, off.saturating_add(1)) {
                     Some(found) => off = found,
-                    None => {
-                        sink.unscanned(b"", Reason::Damaged("header".into()));
-                        break;
-                    }
+                    None => break,
                 }
                 continue;
             }
         };
         position = position.saturating_add(1);
-        open(object, off, &header, position, sink)?;
         let end = header.end.saturating_add(size(header.packed_len));
-        off = if end <= object.len() {
+        let next = if end <= object.len() {
             end
         } else {
             search(object, header.end).unwrap_or(object.len())
         };
+        open(object.get(..next).unwrap_or(object), off, &header, position, sink)?;
+        off = next;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, St
 
 use crate::bounded::{Ended, Unpacked, hand_over};
 use crate::codec::lzh::{Lzh, unarj_fastest, unlzh};
+use crate::containers::next::Next;
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 
@@ -112,6 +113,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let mut off = 0usize;
     let mut position = 0u32;
     let mut searched = 0usize;
+    let mut next = Next::default();
+    let mut damaged = false;
     while off < object.len() {
         sink.poll()?;
         let at = u64::try_from(off).unwrap_or(u64::MAX);
@@ -119,13 +122,14 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             Some(None) => break,
             Some(Some(header)) if header.plausible() => header,
             _ => {
-                sink.defect(Defect::new(at, "header"));
-                match search(object, off.saturating_add(1), &mut searched) {
+                if !std::mem::replace(&mut damaged, true) {
+                    sink.defect(Defect::new(at, "header"));
+                    sink.unscanned(b"", Reason::Damaged("header".into()));
+                }
+                let from = off.saturating_add(1);
+                match next.find(from, || search(object, from, &mut searched)) {
                     Some(found) => off = found,
-                    None => {
-                        sink.unscanned(b"", Reason::Damaged("header".into()));
-                        break;
-                    }
+                    None => break,
                 }
                 continue;
             }
@@ -143,12 +147,15 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
         let end = header.end.saturating_add(size(header.packed_len));
         position = position.saturating_add(1);
-        open(object, at, &header, position, sink)?;
-        off = end;
-        let next_fits = off == object.len() || Header::read(object, off).is_some();
+        let next_fits = end == object.len() || Header::read(object, end).is_some();
+        let mut stop = end;
         if (!header.crc_right || end > object.len()) && !next_fits {
-            off = search(object, header.end, &mut searched).unwrap_or(off);
+            let from = header.end;
+            let found = next.find(from, || search(object, from, &mut searched));
+            stop = found.unwrap_or_else(|| end.min(object.len()));
         }
+        open(object.get(..stop).unwrap_or(object), at, &header, position, sink)?;
+        off = stop;
     }
     Ok(())
 }

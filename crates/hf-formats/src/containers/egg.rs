@@ -13,6 +13,7 @@ use memchr::memmem;
 
 use crate::bounded::{Ended, Unpacked, hand_over, unpack_into};
 use crate::codec::{Bunzip2, Inflate, Lzma, LzmaHeader};
+use crate::containers::next::Next;
 use crate::containers::zip::{Traditional, winzip_aes};
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
@@ -80,6 +81,7 @@ struct Walk<'a, 's> {
     fields: u32,
     damaged: bool,
     encrypted_told: bool,
+    next_file: Next,
 }
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
@@ -93,6 +95,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         fields: 0,
         damaged: false,
         encrypted_told: false,
+        next_file: Next::default(),
     };
     while walk.off < object.len() {
         if !walk.step()? {
@@ -131,10 +134,13 @@ impl<'a> Walk<'a, '_> {
             self.sink.unscanned(b"", Reason::Damaged("header".into()));
         }
         let rest = self.object.get(start.saturating_add(1)..).unwrap_or_default();
-        let next = |magic: u32| memmem::find(rest, &magic.to_le_bytes());
-        // Blocks only where a file is open, so that neither search is repeated over the same bytes
-        // more than once for each signature found.
-        let found = match (next(FILE), self.entries.is_empty()) {
+        let from = start.saturating_add(1);
+        let file = self
+            .next_file
+            .find(from, || from.checked_add(memmem::find(rest, &FILE.to_le_bytes())?));
+        let file = file.and_then(|at| at.checked_sub(from));
+        // Blocks only where a file is open, and before the next one.
+        let found = match (file, self.entries.is_empty()) {
             (file, true) => file,
             (file, false) => {
                 let upto = rest.get(..file.unwrap_or(rest.len())).unwrap_or(rest);
@@ -142,7 +148,7 @@ impl<'a> Walk<'a, '_> {
             }
         };
         match found {
-            Some(at) => self.off = start.saturating_add(1).saturating_add(at),
+            Some(at) => self.off = from.saturating_add(at),
             None => return Ok(false),
         }
         Ok(true)

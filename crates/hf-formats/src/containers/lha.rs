@@ -34,6 +34,8 @@ pub(super) const FORMAT: Format = Format {
 
 /// Ours: extended headers of one archive.
 const EXTENDED_MAX: u32 = 1 << 16;
+/// Ours: bytes of a header whose checksum is computed.
+const HEADER_MAX: usize = 1 << 16;
 /// Ours: bytes read to find headers behind damage.
 const SEARCH_MAX: usize = 64 << 20;
 
@@ -80,14 +82,15 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
         position = position.saturating_add(1);
         let end = header.data_off.saturating_add(size(header.packed_len));
-        open(object, off, &header, position, sink)?;
-        damaged = !header.sum_right;
-        off = if end <= object.len() {
+        let next = if end <= object.len() {
             end
         } else {
             let from = header.data_off;
             search(object, from, &mut extended, &mut searched).unwrap_or(object.len())
         };
+        open(object.get(..next).unwrap_or(object), off, &header, position, sink)?;
+        damaged = !header.sum_right;
+        off = next;
     }
     Ok(())
 }
@@ -99,14 +102,14 @@ fn search(object: &[u8], from: usize, extended: &mut u32, searched: &mut usize) 
         at = at.checked_add(memchr::memchr(b'-', object.get(at..)?)?)?;
         let off = at.checked_sub(2)?;
         if object.get(at.checked_add(4)?) == Some(&b'-') {
-            let len = usize::from(Reader::at(object, off).u16_le().unwrap_or(0));
-            *searched = searched.saturating_add(len);
             if *searched > SEARCH_MAX || *extended > EXTENDED_MAX {
                 return None;
             }
-            let header = Header::read(object, off, extended);
-            if header.is_some_and(|header| header.sum_right) {
-                return Some(off);
+            if let Some(header) = Header::read(object, off, extended) {
+                *searched = searched.saturating_add(header.data_off.saturating_sub(off));
+                if header.sum_right {
+                    return Some(off);
+                }
             }
         }
         at = at.checked_add(1)?;
@@ -236,7 +239,12 @@ impl Header {
             self.sum_right = false;
         }
         if let Some((crc_off, value)) = crc {
-            let mut header = object.get(off..self.data_off)?.to_vec();
+            let header = object.get(off..self.data_off)?;
+            if header.len() > HEADER_MAX {
+                self.sum_right = false;
+                return Some(());
+            }
+            let mut header = header.to_vec();
             let at = crc_off.checked_sub(off)?;
             header.get_mut(at..at.checked_add(2)?)?.fill(0);
             self.sum_right &= crc16(&header) == value;

@@ -41,7 +41,8 @@ const DEPTH_MAX: u32 = 16;
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if object.starts_with(&UID_9) {
-        let mut walk = Walk { sink, names: BTreeMap::new(), position: 0, fields: 0 };
+        let mut walk =
+            Walk { sink, names: BTreeMap::new(), position: 0, fields: 0, cut_told: false };
         walk.fields(object.get(16..).unwrap_or_default(), 0)?;
         return Ok(());
     }
@@ -65,6 +66,7 @@ fn old(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let mut reader = Reader::at(object, size(u64::from(records_off)));
     let mut position = 0u32;
     let mut seen = std::collections::BTreeSet::new();
+    let mut left = object.len().saturating_mul(2);
     for _ in 0..count {
         sink.poll()?;
         let at = u64::try_from(reader.off()).unwrap_or(u64::MAX);
@@ -92,6 +94,11 @@ fn old(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             if data.len() < size(u64::from(len)) {
                 sink.unscanned(&name, Reason::Truncated);
             }
+            let Some(rest) = left.checked_sub(data.len()) else {
+                sink.unscanned(&name, Reason::FormatLimit("overlapping files".into()));
+                continue;
+            };
+            left = rest;
             // Files that share their data are unpacked once.
             if seen.insert((off, len)) {
                 hand(data, u64::from(unpacked_len), &name, sink)?;
@@ -185,6 +192,7 @@ struct Walk<'s> {
     names: BTreeMap<u32, Vec<u8>>,
     position: u32,
     fields: u32,
+    cut_told: bool,
 }
 
 impl Walk<'_> {
@@ -215,7 +223,7 @@ impl Walk<'_> {
             len |= u64::from(high) << 31;
         }
         let body = reader.take_up_to(size(len));
-        if body.len() < size(len) {
+        if body.len() < size(len) && !std::mem::replace(&mut self.cut_told, true) {
             self.sink.unscanned(b"", Reason::Truncated);
         }
         let padding = (4 - len % 4) % 4;

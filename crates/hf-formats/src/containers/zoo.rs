@@ -38,6 +38,12 @@ const TAG: [u8; 4] = [0xdc, 0xa7, 0xc4, 0xfd];
 /// Ours.
 const ENTRIES_MAX: usize = 1 << 20;
 
+/// What was opened: where it starts, and how much more may be, as members can share their data.
+struct Opened {
+    offs: BTreeSet<usize>,
+    left: usize,
+}
+
 struct Entry {
     method: u8,
     next: usize,
@@ -98,7 +104,7 @@ impl Entry {
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let mut seen = BTreeSet::new();
-    let mut ends = BTreeSet::new();
+    let mut opened = Opened { offs: BTreeSet::new(), left: object.len().saturating_mul(2) };
     let mut position = 0u32;
     let mut off = size(u64::from(Reader::at(object, 24).u32_le().unwrap_or(0)));
     while seen.len() < ENTRIES_MAX && !seen.contains(&off) {
@@ -111,7 +117,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             break;
         }
         position = position.saturating_add(1);
-        open(object, off, &entry, position, &mut ends, sink)?;
+        open(object, off, &entry, position, &mut opened, sink)?;
         off = entry.next;
     }
     // The tag in the archive's own header is no entry.
@@ -121,10 +127,10 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             break;
         }
         let Some(entry) = Entry::read(object, off).filter(|_| seen.insert(off)) else { continue };
-        if entry.next != 0 && entry.data_off < object.len() && ends.insert(entry.data_off) {
-            ends.remove(&entry.data_off);
+        let fresh = !opened.offs.contains(&entry.data_off);
+        if entry.next != 0 && entry.data_off < object.len() && fresh {
             position = position.saturating_add(1);
-            open(object, off, &entry, position, &mut ends, sink)?;
+            open(object, off, &entry, position, &mut opened, sink)?;
         }
     }
     Ok(())
@@ -135,7 +141,7 @@ fn open(
     off: usize,
     entry: &Entry,
     position: u32,
-    opened: &mut BTreeSet<usize>,
+    opened: &mut Opened,
     sink: &mut dyn Sink,
 ) -> Result<(), Stop> {
     let name = entry.name.as_slice();
@@ -147,15 +153,21 @@ fn open(
         position,
         ..Member::default()
     })?;
-    if entry.comment_len > 0 && entry.comment_off > 0 && opened.insert(entry.comment_off) {
+    if entry.comment_len > 0 && entry.comment_off > 0 && opened.offs.insert(entry.comment_off) {
         let data = Reader::at(object, entry.comment_off).take_up_to(entry.comment_len);
+        opened.left = opened.left.saturating_sub(data.len());
         sink.child(Child { name, data, role: ChildRole::Member })?;
     }
     // Data that several entries share is unpacked once.
-    if !opened.insert(entry.data_off) {
+    if !opened.offs.insert(entry.data_off) {
         return Ok(());
     }
     let data = Reader::at(object, entry.data_off).take_up_to(size(entry.packed_len));
+    let Some(left) = opened.left.checked_sub(data.len()) else {
+        sink.unscanned(name, Reason::FormatLimit("overlapping members".into()));
+        return Ok(());
+    };
+    opened.left = left;
     let unpacked = match entry.method {
         0 => {
             let kept = data.get(..size(sink.child_cap())).unwrap_or(data);

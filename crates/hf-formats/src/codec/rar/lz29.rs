@@ -100,9 +100,7 @@ impl Unpack29 {
         out: &mut Output<'_>,
     ) -> Result<(), Broken> {
         if !solid {
-            let mut window = std::mem::take(&mut self.window);
-            window.reset();
-            *self = Self { window, programs_left: self.programs_left, ..Self::default() };
+            self.reset();
         }
         self.window.begin(DICTIONARY);
         let mut bits = Bits::new(input);
@@ -113,6 +111,24 @@ impl Unpack29 {
         }
         decoded?;
         flushed
+    }
+
+    /// Forgets what the member before left, but for allocations.
+    fn reset(&mut self) {
+        self.window.reset();
+        self.lens = [0; ALL];
+        self.tables_read = false;
+        self.distances = [0; 4];
+        self.last_len = 0;
+        self.low_offset = 0;
+        self.low_repeats = 0;
+        self.in_ppmd = false;
+        self.escape = 2;
+        self.programs.clear();
+        self.last_program = 0;
+        if let Some(model) = &mut self.model {
+            model.forget();
+        }
     }
 
     fn decode(&mut self, bits: &mut Bits<'_>, out: &mut Output<'_>) -> Result<(), Broken> {

@@ -16,6 +16,10 @@ use crate::codec::prefix::Broken;
 const AGAIN_MAX: u64 = 16 << 20;
 /// Ours: bytes of input, which are copied.
 const INPUT_MAX: usize = 256 << 20;
+/// Ours: bytes of output for each of input that 1.5 may give, and how much more in one archive. Its
+/// decoder reads zeroes behind the end of the input, and so never ends by itself.
+const RATIO: u64 = 16;
+const BEYOND_MAX: u64 = 16 << 20;
 /// The largest step of `rars`.
 const STEP_MAX: u64 = 1 << 20;
 
@@ -28,6 +32,8 @@ pub(super) struct Old {
     v15: Option<Box<Unpack15>>,
     v20: Option<Box<Unpack20>>,
     again: u64,
+    /// Bytes that 1.5 gave beyond [`RATIO`] times its input.
+    beyond: u64,
 }
 
 impl std::fmt::Debug for Old {
@@ -42,12 +48,22 @@ impl Old {
         packed: Packed<'_>,
         out: &mut Output<'_>,
     ) -> Result<(), Broken> {
+        let usual = u64::try_from(packed.input.len()).unwrap_or(0).saturating_mul(RATIO);
+        let most = usual.saturating_add(BEYOND_MAX.saturating_sub(self.beyond));
+        let claimed = packed.unpacked_len.unwrap_or(u64::MAX);
+        let packed = Packed { unpacked_len: Some(claimed.min(most)), ..packed };
+        let before = out.left();
         let fresh = || Box::new(Unpack15::new());
         let mut decoder = self.v15.take().filter(|_| packed.solid).unwrap_or_else(fresh);
         let ended = run(packed, out, |input, len, to| {
             decoder.decode_member_to(input, len, packed.solid, to)
         });
         self.v15 = Some(decoder);
+        let made = before.saturating_sub(out.left());
+        self.beyond = self.beyond.saturating_add(made.saturating_sub(usual));
+        if claimed > most && ended.is_ok() {
+            return Err(Broken::Damaged("rar: more than the input can hold"));
+        }
         self.again(ended, packed, out, &mut |input, len, to| {
             Unpack15::new().decode_member_to(input, len, false, to)
         })

@@ -158,6 +158,11 @@ impl Model {
         self.size
     }
 
+    /// Is of no use before the next restart.
+    pub(super) fn forget(&mut self) {
+        self.broken = true;
+    }
+
     /// Forgets what was learnt.
     pub(super) fn restart(&mut self, order: u32) {
         self.max_order = order;

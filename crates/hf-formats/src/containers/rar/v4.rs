@@ -5,6 +5,7 @@ use hf_core::{Reason, Stop};
 use super::keys::Crypt;
 use super::member::{Archive, Entry, Method, SEARCH_MAX};
 use crate::codec::rar::Algorithm;
+use crate::containers::next::Next;
 use crate::documents::cipher::cbc_decrypt;
 use crate::reader::{Reader, size};
 
@@ -93,8 +94,14 @@ fn sums(bytes: &[u8]) -> [u16; 2] {
 
 /// Walks over the headers from an offset.
 pub(super) fn walk<'a>(archive: &mut Archive<'a, '_>, start: usize) -> Result<(), Stop> {
-    let mut walk =
-        Walk { archive, off: start, encrypted: false, last_name: Vec::new(), started: false };
+    let mut walk = Walk {
+        archive,
+        off: start,
+        encrypted: false,
+        last_name: Vec::new(),
+        next: Next::default(),
+        started: false,
+    };
     while walk.off < walk.archive.object.len() {
         walk.archive.sink.poll()?;
         let ended = if walk.encrypted { walk.step_encrypted()? } else { walk.step()? };
@@ -110,6 +117,7 @@ struct Walk<'w, 'a, 's> {
     off: usize,
     encrypted: bool,
     last_name: Vec<u8>,
+    next: Next,
     /// A file was seen.
     started: bool,
 }
@@ -160,6 +168,13 @@ impl<'a> Walk<'_, 'a, '_> {
 
     /// Finds the next header of a file or service with a right checksum.
     fn search(&mut self, from: usize) -> Option<usize> {
+        let mut next = std::mem::take(&mut self.next);
+        let found = next.find(from, || self.search_anew(from));
+        self.next = next;
+        found
+    }
+
+    fn search_anew(&mut self, from: usize) -> Option<usize> {
         let object = self.archive.object;
         let mut kind_off = from.checked_add(2)?;
         loop {

@@ -5,6 +5,7 @@ use hf_core::{Reason, Stop};
 use super::keys::{Crypt, Crypt5};
 use super::member::{Archive, Entry, Method, SEARCH_MAX};
 use crate::codec::rar::Algorithm;
+use crate::containers::next::Next;
 use crate::documents::cipher::cbc_decrypt;
 use crate::reader::{Reader, size};
 
@@ -89,7 +90,8 @@ impl<'b> Block<'b> {
 
 /// Walks over the headers from an offset.
 pub(super) fn walk<'a>(archive: &mut Archive<'a, '_>, start: usize) -> Result<(), Stop> {
-    let mut walk = Walk { archive, off: start, crypt: None, last_name: Vec::new() };
+    let mut walk =
+        Walk { archive, off: start, crypt: None, last_name: Vec::new(), next: Next::default() };
     while walk.off < walk.archive.object.len() {
         walk.archive.sink.poll()?;
         let ended = match walk.crypt {
@@ -109,6 +111,7 @@ struct Walk<'w, 'a, 's> {
     /// How headers are encrypted.
     crypt: Option<Crypt5>,
     last_name: Vec<u8>,
+    next: Next,
 }
 
 impl<'a> Walk<'_, 'a, '_> {
@@ -154,6 +157,13 @@ impl<'a> Walk<'_, 'a, '_> {
 
     /// Finds the next header of a file or service with a right checksum.
     fn search(&mut self, from: usize) -> Option<usize> {
+        let mut next = std::mem::take(&mut self.next);
+        let found = next.find(from, || self.search_anew(from));
+        self.next = next;
+        found
+    }
+
+    fn search_anew(&mut self, from: usize) -> Option<usize> {
         let object = self.archive.object;
         // The kind stands behind the checksum and a size of one or two bytes.
         let mut kind_off = from.checked_add(5)?;
