@@ -196,7 +196,7 @@ mod tests {
         let text = b"Content-Type: text/plain\r\n\r\nhello";
         let want =
             Event::Child(b"content".to_vec(), text.to_vec(), ChildRole::Typed(FileType::Mail));
-        assert_eq!(run(&signed(text)), [want.clone()]);
+        assert_eq!(run(&signed(text)), std::slice::from_ref(&want));
         // The same without lengths, and in pieces.
         let pieces = [&der(OCTETS, &[&text[..9]])[..], &der(OCTETS, &[&text[9..]])].concat();
         let open = |tag: u8, parts: &[&[u8]]| [&[tag, 0x80][..], &parts.concat(), &[0, 0]].concat();
