@@ -323,7 +323,9 @@ impl Walk<'_> {
             Encoding::QuotedPrintable => {
                 let data = decode::quoted_printable(&decode::plain_lines(body));
                 self.give(headers, &data, body.len())?;
-                self.hidden_files(&data)
+                self.hidden_files(&data)?;
+                // The header may lie: digits of other encodings look quoted.
+                if data == body { Ok(()) } else { self.hidden_files(body) }
             }
             Encoding::Identity => {
                 self.as_it_is(headers, body)?;

@@ -366,3 +366,60 @@ fn lines_are_those_of_clamscan() {
     let binary = children("application/octet-stream", false);
     assert!(binary.contains(&raw));
 }
+
+/// A file in uuencoding with `=` among its digits, under a header that says something else.
+#[test]
+fn headers_may_lie_about_uuencoding() {
+    let data = b"uDA".repeat(30);
+    let text = uuencode(&data);
+    assert!(text.contains("=41"), "{text}");
+    let message = single("Content-Transfer-Encoding: quoted-printable", &text);
+    let mut recorder = Recorder::default();
+    recorder.run(&FORMAT, &message).expect("it is whole");
+    assert!(recorder.children().iter().any(|(_, child)| *child == data));
+}
+
+#[test]
+fn cut_messages_are_joined() {
+    let part = |number: u32, total: &str, body: &str| {
+        format!(
+            "From x\n{TOP}Content-Type: message/partial; id=\"a@b\"; number={number}{total}\n\n{body}\n"
+        )
+    };
+    let whole = "Subject: y\nContent-Type: text/plain\n\nHoldfast-hidden-";
+    let run = |mailbox: &str, quirks: bool| {
+        let mut recorder = Recorder::default();
+        recorder.options.clamav_quirks = quirks;
+        recorder.run(&FORMAT, mailbox.as_bytes()).expect("it is whole");
+        recorder.events
+    };
+    let joined = |events: &[Event]| {
+        events.iter().any(|event| {
+            matches!(event, Event::Child(_, data, ChildRole::Typed(FileType::Mail))
+                if memchr::memmem::find(data, b"\ntext-7319").is_some() && data.starts_with(b"Subject"))
+        })
+    };
+    let told = |events: &[Event]| {
+        let elsewhere = hf_core::Reason::OtherVolume;
+        events.iter().any(|event| matches!(event, Event::Unscanned(_, why) if *why == elsewhere))
+    };
+    let both = [part(2, "; total=2", "text-7319"), part(1, "", whole)].join("\n");
+    let events = run(&both, false);
+    assert!(joined(&events) && !told(&events), "{events:?}");
+    assert!(!joined(&run(&both, true)));
+    assert!(told(&run(&part(1, "; total=2", whole), false)));
+}
+
+#[test]
+fn what_only_the_receiver_can_read_is_told() {
+    let body = "-----BEGIN PGP MESSAGE-----\n\nhQEM\n-----END PGP MESSAGE-----";
+    for (headers, body) in [
+        ("Content-Type: text/plain", body),
+        ("Content-Type: message/external-body; access-type=ftp", "Content-Type: x/y\n\n"),
+    ] {
+        let mut recorder = Recorder::default();
+        recorder.run(&FORMAT, &single(headers, body)).expect("it is whole");
+        let told = recorder.events.iter().any(|event| matches!(event, Event::Unscanned(..)));
+        assert!(told, "{headers}");
+    }
+}
