@@ -1,7 +1,7 @@
 //! The commands of `holdfast`, from which help, manual pages and completions are generated.
 
 mod content;
-mod inspect;
+pub(crate) mod inspect;
 mod options;
 mod print;
 mod scan;

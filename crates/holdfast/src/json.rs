@@ -6,6 +6,7 @@ use std::path::Path;
 use hf_core::{Defect, Hit, Report, Unscanned, Verdict};
 use serde_json::{Map, Value, json};
 
+use crate::commands::inspect;
 use crate::display::hex;
 
 /// Returns bytes as text; what is not UTF-8 becomes U+FFFD, and `*_hex` then has the bytes.
@@ -119,6 +120,7 @@ pub(crate) fn tree(path: &Path, report: &Report) -> Value {
             object.insert("file_type".to_owned(), Value::from(node.file_type.name()));
             object.insert("size".to_owned(), Value::from(node.size));
             object.insert("normalised".to_owned(), Value::from(node.normalised));
+            object.insert("raw_only".to_owned(), Value::from(!inspect::opened(node)));
             object.insert("embedded_offset".to_owned(), json!(node.embedded_off));
             if let Some(digests) = &node.digests {
                 object.insert("md5".to_owned(), Value::from(hex(&digests.md5)));

@@ -92,6 +92,20 @@ fn inspect_honours_the_memory_of_workers_and_offers_no_threads() {
 }
 
 #[test]
+fn inspect_says_what_no_format_opens() {
+    let folder = folder();
+    fs::write(folder.path().join("a.ogg"), b"OggS\0\x02 and what follows")
+        .expect("it can be written");
+    let said = text(&output(folder.path(), &["inspect", "-d", "rules.ndb", "a.ogg", "clean.txt"]));
+    let raw: Vec<&str> = said.lines().filter(|line| line.contains(", raw only]")).collect();
+    assert_eq!(raw.len(), 1, "{said}");
+    assert!(raw[0].starts_with("[IGNORED, "), "{said}");
+    let json = output(folder.path(), &["inspect", "--json", "-d", "rules.ndb", "a.ogg"]);
+    let line: Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
+    assert_eq!(line["objects"][0]["raw_only"], true, "{line}");
+}
+
+#[test]
 fn lists_of_addresses_are_told_as_not_run() {
     let folder = folder();
     let want = "2 Phishing: read and counted, not run yet";

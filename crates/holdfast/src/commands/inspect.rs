@@ -98,7 +98,13 @@ fn object(text: &mut String, node: &ObjectNode, prefix: &str) {
     let form = if node.normalised { "normalised " } else { "" };
     let at = node.embedded_off.map(|off| format!(" at offset {off}")).unwrap_or_default();
     let size = display::bytes(node.size);
-    text.push_str(&format!("{prefix}{name}[{form}{}{at}, {size}]\n", node.file_type.name()));
+    let raw = if opened(node) { "" } else { ", raw only" };
+    text.push_str(&format!("{prefix}{name}[{form}{}{at}, {size}{raw}]\n", node.file_type.name()));
+}
+
+/// True when a format opens objects of this type; the others are matched as they are.
+pub(crate) fn opened(node: &ObjectNode) -> bool {
+    node.normalised || hf_formats::format_for(node.file_type).next().is_some()
 }
 
 fn details(text: &mut String, report: &Report, idx: usize, node: &ObjectNode, prefix: &str) {
