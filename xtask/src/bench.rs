@@ -4,6 +4,7 @@
 //! things would say nothing. Processor time is user and system time of a process and its children.
 //! Every run has a deadline. Nothing here knows absolute times: the table holds ratios.
 
+mod formats;
 mod start;
 mod table;
 mod tiny_pe;
@@ -44,6 +45,9 @@ struct Bench {
 /// Runs `bench`.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let mut rows = arguments.words();
+    if rows.first().is_some_and(|row| row == "formats") {
+        return formats::run(&rows[1..], arguments);
+    }
     if rows.is_empty() || rows == ["all"] {
         rows = ROWS.iter().map(|(name, _)| (*name).to_owned()).collect();
     }

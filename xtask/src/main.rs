@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bench;
+mod extract;
 mod gen_content;
 mod measure;
 mod random;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::new(given);
     let done = match command.as_str() {
         "bench" => bench::run(arguments),
+        "extract" => extract::run(arguments),
         "gen-content" => gen_content::run(arguments),
         _ => {
             eprint!("{USAGE}");
@@ -38,6 +40,10 @@ usage: cargo xtask COMMAND
         [--tree DIR]... [--tree-mib N] [--tiny-clamscan N] [--deadline SECONDS]
         compares holdfast with clamscan and sha256sum in one run; rows: startup build tree threads
         tiny-pe yara all. --real holds real *.gz databases, --large what gen-content made
+  bench formats [NAME...] [--tree-mib N]
+        compares opening a format with the tool that people use for it, one thread, processor time
+  extract FILE
+        opens one file and tells how many bytes came out
   gen-content --out DIR --real DIR [--scale small|large]
         makes content of today's size by varying real signatures
 ";
