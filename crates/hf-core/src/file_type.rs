@@ -253,6 +253,8 @@ file_types! {
     Biff12 = "BIFF12", false;
     /// Outlook's store of messages.
     Pst = "PST", false;
+    /// yEnc.
+    Yenc = "YENC", false;
     /// CMS (PKCS #7) message.
     Cms = "CMS", false;
     /// squashfs.

@@ -61,7 +61,7 @@ fn by_text(head: &[u8], kind: FileType, magics: Option<&[MagicSig]>) -> FileType
     if kind == FileType::BinaryData || wide {
         return magic::ours(head).unwrap_or(kind);
     }
-    kind
+    magic::ours_in_text(head).unwrap_or(kind)
 }
 
 /// Little-endian pairs as one byte each, in the way of ClamAV: `(high << 4) + low`.

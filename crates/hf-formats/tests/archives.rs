@@ -10,10 +10,10 @@ mod cabinets;
 mod disks;
 #[path = "archives/evasions.rs"]
 mod evasions;
-#[path = "archives/installers.rs"]
-mod installers;
 #[path = "archives/filesystems.rs"]
 mod filesystems;
+#[path = "archives/installers.rs"]
+mod installers;
 #[path = "archives/legacy.rs"]
 mod legacy;
 #[path = "archives/mutations.rs"]

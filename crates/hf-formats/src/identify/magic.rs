@@ -85,7 +85,16 @@ const OURS: &[Magic] = &[
     (0, &[0x83, 0x01, 0x00, 0x80, 0x01], FileType::Biff12),
     (0, &[0x9f, 0x01, 0x08], FileType::Biff12),
     (0, b"!BDN", FileType::Pst),
+    (0, b"=ybegin ", FileType::Yenc),
 ];
+
+/// Returns a type that ClamAV takes for plain text.
+pub(super) fn ours_in_text(head: &[u8]) -> Option<FileType> {
+    if head.starts_with(b"begin-base64 ") {
+        return Some(FileType::Uuencoded);
+    }
+    head.starts_with(b"=ybegin ").then_some(FileType::Yenc)
+}
 
 /// A sequence with any length, and an object identifier of PKCS #7 or of compressed data first.
 fn is_cms(head: &[u8]) -> bool {

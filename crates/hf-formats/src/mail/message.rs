@@ -323,6 +323,12 @@ impl Walk<'_> {
             Encoding::QuotedPrintable => {
                 let data = decode::quoted_printable(&decode::plain_lines(body));
                 self.give(headers, &data, body.len())?;
+                // The line end before a boundary is the boundary's (RFC 2046 §5.1.1); clamscan keeps it.
+                if let Some(file) = data.strip_suffix(b"\n")
+                    && !headers.is_text()
+                {
+                    self.give(headers, file, body.len())?;
+                }
                 self.hidden_files(&data)?;
                 // The header may lie: digits of other encodings look quoted.
                 if data == body { Ok(()) } else { self.hidden_files(body) }

@@ -1,4 +1,4 @@
-//! Files in uuencoding, on their own or anywhere in a text.
+//! Files in uuencoding, on their own or anywhere in a text; and yEnc on its own.
 //!
 //! Yields: each encoded file under the name of its `begin` line.
 //! Leaves out: the mode.
@@ -9,26 +9,28 @@
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Sink};
 
 use super::lines::Lines;
+use super::yenc;
 use crate::text::base64;
 use crate::{Format, FormatDoc, Stage};
 
 pub(crate) const FORMAT: Format = Format {
     name: "uuencoded",
-    types: &[FileType::Uuencoded],
+    types: &[FileType::Uuencoded, FileType::Yenc],
     stage: Stage::BeforeMatch,
     enabled: |_| true,
     extract,
     doc: FormatDoc {
-        recognised_by: "\"begin \" at the start",
+        recognised_by: "\"begin \", \"begin-base64 \" or \"=ybegin \" at the start",
         yields: "the encoded files",
         leaves_out: "modes",
         limits: "those of the scan",
-        sources: "POSIX uuencode",
+        sources: "POSIX uuencode; yEnc draft 1.3",
     },
 };
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    let files = find(object);
+    let mut files = find(object);
+    files.extend(yenc::find(object));
     if files.is_empty() {
         return Err(Defect::new(0, "begin line").into());
     }
