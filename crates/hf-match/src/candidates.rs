@@ -1,6 +1,6 @@
 //! The signatures whose anchors were found in an object.
 
-use crate::filter::{Lead, Seen, Tables};
+use crate::filter::{Hits, Lead, Seen, Tables};
 
 /// A signature to be evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(crate) struct Candidate {
 pub(crate) struct Candidates {
     /// One for each table of the object's targets.
     pub(crate) seen: Vec<Seen>,
+    hits: Hits,
     leads: Vec<(u32, u32, Lead)>,
     list: Vec<Candidate>,
 }
@@ -39,9 +40,9 @@ impl Candidates {
     }
 
     /// Returns a function that adds, while the sites are borrowed.
-    pub(crate) fn split(&mut self) -> (&mut [Seen], impl FnMut(u32, Lead)) {
+    pub(crate) fn split(&mut self) -> (&mut Hits, &mut [Seen], impl FnMut(u32, Lead)) {
         let leads = &mut self.leads;
-        (&mut self.seen, move |pack, lead| add(leads, pack, lead))
+        (&mut self.hits, &mut self.seen, move |pack, lead| add(leads, pack, lead))
     }
 
     /// Returns the signatures of which enough anchors were found, in load order.

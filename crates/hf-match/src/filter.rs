@@ -18,7 +18,7 @@ mod windows;
 pub(crate) use build::FilterBuilder;
 pub(crate) use pairs::{OPENING_LEN, Opening};
 pub(crate) use place::Points;
-pub(crate) use probe::{Bits, Passed, for_each_survivor};
+pub(crate) use probe::{Bits, Hits, Passed, for_each_survivor};
 pub(crate) use tables::{Places, Seen, Tables};
 
 use hf_pack::SectionId;

@@ -323,10 +323,11 @@ impl Matcher {
         }
         let bytes = subject.bytes;
         let bits = self.bits(subject.own_target()).unwrap_or_default();
-        let (seen, mut add) = candidates.split();
+        let (hits, seen, mut add) = candidates.split();
         for_each_survivor(
             bits,
             bytes,
+            hits,
             |len| work.spend(len),
             |class, passed| {
                 *survivors = survivors.wrapping_add(passed.len() as u64);

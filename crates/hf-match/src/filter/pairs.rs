@@ -101,6 +101,16 @@ impl Pairs {
         while let Some(bytes) = block.get(at..).and_then(|rest| rest.first_chunk::<35>())
             && at + 32 <= starts
         {
+            // The same byte all along, as often in programs, would pass everywhere.
+            let all = |from: usize| {
+                let bytes = bytes.get(from..).and_then(|bytes| bytes.first_chunk());
+                vector(bytes.unwrap_or(&[0; 32]))
+            };
+            let same = _mm256_cmpeq_epi8(all(0), all(1));
+            if _mm256_movemask_epi8(same) == -1 && !self.has(u16::from_le_bytes([bytes[0]; 2])) {
+                at += 32;
+                continue;
+            }
             let (mut fits, mut fits_more) = (_mm256_set1_epi8(-1), _mm256_set1_epi8(-1));
             for shift in 0..OPENING_LEN {
                 let bytes = bytes.get(shift..).and_then(|bytes| bytes.first_chunk());

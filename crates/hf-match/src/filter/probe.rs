@@ -39,6 +39,16 @@ impl Bits {
     }
 }
 
+/// Room for the hits of a block, kept between objects because clearing it takes longer than most of them.
+#[derive(Debug)]
+pub(crate) struct Hits(Box<[u16; BLOCK]>);
+
+impl Default for Hits {
+    fn default() -> Self {
+        Self(Box::new([0; BLOCK]))
+    }
+}
+
 /// A window that is in a table.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Passed {
@@ -53,10 +63,10 @@ pub(crate) struct Passed {
 pub(crate) fn for_each_survivor<E>(
     tables: &[Bits],
     data: &[u8],
+    Hits(hits): &mut Hits,
     mut block_done: impl FnMut(usize) -> Result<(), E>,
     mut on: impl FnMut(usize, &[Passed]),
 ) -> Result<(), E> {
-    let mut hits = [0u16; BLOCK];
     let mut passed = [Passed::default(); TOGETHER];
     let mut from = 0;
     while from < data.len() {
@@ -65,10 +75,10 @@ pub(crate) fn for_each_survivor<E>(
         let block = data.get(from..upto.saturating_add(7).min(data.len())).unwrap_or_default();
         for bits in tables {
             let count = match (bits.class, &bits.table) {
-                (0, Table::Windows(windows)) => windows.probe::<8, 4>(block, &mut hits),
-                (1, Table::Windows(windows)) => windows.probe::<4, 4>(block, &mut hits),
-                (_, Table::Windows(windows)) => windows.probe::<4, 2>(block, &mut hits),
-                (_, Table::Pairs(pairs)) => pairs.probe(block, &mut hits),
+                (0, Table::Windows(windows)) => windows.probe::<8, 4>(block, hits),
+                (1, Table::Windows(windows)) => windows.probe::<4, 4>(block, hits),
+                (_, Table::Windows(windows)) => windows.probe::<4, 2>(block, hits),
+                (_, Table::Pairs(pairs)) => pairs.probe(block, hits),
             };
             let Some(class) = CLASSES.get(bits.class) else { continue };
             for hits in hits.get(..count).unwrap_or_default().chunks(TOGETHER) {
