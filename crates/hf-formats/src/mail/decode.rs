@@ -75,6 +75,21 @@ pub(super) fn plain_lines(text: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len().saturating_add(1));
+    if memchr::memchr(b'\r', text).is_none() {
+        let (chunks, tail) = text.as_chunks::<16>();
+        for chunk in chunks {
+            if chunk.iter().fold(0, |any, byte| any | u8::from(*byte == 0)) == 0 {
+                out.extend_from_slice(chunk);
+            } else {
+                out.extend(chunk.iter().filter(|byte| **byte != 0));
+            }
+        }
+        out.extend(tail.iter().filter(|byte| **byte != 0));
+        if text.last().is_some_and(|byte| *byte != b'\n') {
+            out.push(b'\n');
+        }
+        return Cow::Owned(out);
+    }
     for line in Lines::new(text) {
         let mut rest = line.text;
         while let Some(at) = memchr::memchr(0, rest) {
