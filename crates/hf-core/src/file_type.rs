@@ -217,6 +217,22 @@ file_types! {
     Ar = "AR", false;
     /// HFS, the file system of Macs before HFS+.
     Hfs = "HFS", false;
+    /// Virtual disk of Virtual PC.
+    Vhd = "VHD", false;
+    /// Virtual disk of Hyper-V.
+    Vhdx = "VHDX", false;
+    /// Virtual disk of VMware.
+    Vmdk = "VMDK", false;
+    /// Virtual disk of QEMU.
+    Qcow = "QCOW", false;
+    /// Virtual disk of VirtualBox.
+    Vdi = "VDI", false;
+    /// Windows image.
+    Wim = "WIM", false;
+    /// APFS container.
+    Apfs = "APFS", false;
+    /// Volume encrypted with LUKS.
+    Luks = "LUKS", false;
     /// Unix compress (`.Z`).
     Compress = "COMPRESS", false;
     /// ARC archive.

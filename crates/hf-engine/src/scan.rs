@@ -415,6 +415,8 @@ fn is_disk(kind: FileType) -> bool {
             | FileType::Ext
             | FileType::Fat
             | FileType::Ntfs
+            | FileType::Vhd
+            | FileType::Vmdk
     )
 }
 

@@ -36,6 +36,7 @@ mod quantum;
 pub(crate) mod rar;
 mod reduce;
 mod shrink;
+mod xpress;
 mod xz;
 mod zstd;
 
@@ -61,6 +62,7 @@ pub(crate) use ppmd::{PpmdH, PpmdI};
 pub(crate) use quantum::Quantum;
 pub(crate) use reduce::Expand;
 pub(crate) use shrink::Unshrink;
+pub(crate) use xpress::xpress;
 pub(crate) use xz::XzStream;
 pub(crate) use zstd::ZstdFrame;
 

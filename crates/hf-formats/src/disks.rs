@@ -10,15 +10,22 @@ mod ext;
 mod fat;
 mod files;
 mod gpt;
+mod guest;
 mod hfs;
 mod hfsplus;
 mod iso9660;
 mod mbr;
 mod ntfs;
 mod partitions;
+mod qcow;
 mod romfs;
 mod squashfs;
 mod udf;
+mod vdi;
+mod vhd;
+mod vhdx;
+mod vmdk;
+mod wim;
 
 use crate::Format;
 
@@ -38,4 +45,10 @@ pub(crate) static FORMATS: &[Format] = &[
     squashfs::FORMAT,
     cramfs::FORMAT,
     romfs::FORMAT,
+    vhd::FORMAT,
+    vhdx::FORMAT,
+    vmdk::FORMAT,
+    qcow::FORMAT,
+    vdi::FORMAT,
+    wim::FORMAT,
 ];

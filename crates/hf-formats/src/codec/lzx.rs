@@ -12,6 +12,9 @@ use super::{damaged, truncated};
 /// Bytes that a frame makes, but for the last.
 pub(crate) const LZX_FRAME_LEN: usize = 32 * 1024;
 
+/// The size of a program that Windows images translate calls for.
+const WIM_PROGRAM_LEN: u32 = 12_000_000;
+
 const CHARS: usize = 256;
 const LENGTHS: usize = 249;
 /// Bytes made after which calls are no longer translated [1].
@@ -45,6 +48,8 @@ pub(crate) struct Lzx {
     started: bool,
     /// Size of the program that calls are translated for; 0 when they are not.
     translation_len: u32,
+    /// In Windows images: bits of the length of a block that is not as long as a frame.
+    wim_len_bits: Option<u32>,
     made: u64,
 }
 
@@ -76,7 +81,21 @@ impl Lzx {
             odd: false,
             started: false,
             translation_len: 0,
+            wim_len_bits: None,
             made: 0,
+        })
+    }
+
+    /// Returns a decoder for one chunk of a Windows image: calls are always translated, and a block may say
+    /// that it is as long as a frame.
+    pub(crate) fn wim(window_bits: u32) -> Option<Self> {
+        let lzx = Self::new(window_bits)?;
+        let wide = if window_bits > 15 { 24 } else { 16 };
+        Some(Self {
+            started: true,
+            translation_len: WIM_PROGRAM_LEN,
+            wim_len_bits: Some(wide),
+            ..lzx
         })
     }
 
@@ -149,7 +168,10 @@ impl Lzx {
 
     fn header(&mut self, bits: &mut MsbBits<'_>) -> io::Result<(Block, usize)> {
         let kind = bits.bits(3);
-        let left = usize::try_from(bits.bits(24)).unwrap_or(0);
+        let left = match self.wim_len_bits {
+            Some(_) if bits.bits(1) == 1 => LZX_FRAME_LEN,
+            wide => usize::try_from(bits.bits(wide.unwrap_or(24))).unwrap_or(0),
+        };
         let kind = match kind {
             1 => Block::Verbatim,
             2 => Block::Aligned,

@@ -2,6 +2,8 @@
 //!
 //! Yields: one child per entry with data, whatever its type flag says; names from GNU long names and
 //! pax records where given. Sparse files are handed over as their stored blocks, without the holes.
+//! Layers of container images (`docker save`, OCI layouts) are named by their image, place and digest; files
+//! that a later layer hides are children of their own layer as all others, and the hiding is a fact.
 //! Leaves out: entries without data; device numbers and extended attributes.
 //! Limits: all through `Sink`; a name is at most 64 KiB.
 //! Hostile input: a header counts when its checksum fits, or its magic, or any size can be read from it;
@@ -9,6 +11,10 @@
 //! over with a defect; a cut entry is handed over as far as it is. Where a pax record and the header
 //! disagree on the size, both readings are handed over.
 //! Sources: POSIX.1-2017 pax; tar(5) of FreeBSD; GNU tar manual, "Basic Tar Format".
+
+mod oci;
+
+use std::collections::BTreeMap;
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, Stop};
 
@@ -34,7 +40,12 @@ const BLOCK_LEN: usize = 512;
 const NAME_LEN_MAX: usize = 64 * 1024;
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
-    Archive { reader: Reader::new(object), sink, position: 0, lost: false }.run()?;
+    let labels = oci::Labels::of(&manifests(object, sink)?);
+    for image in &labels.images {
+        sink.fact("oci.image", image);
+    }
+    let labels = labels.by_name;
+    Archive { reader: Reader::new(object), sink, position: 0, lost: false, labels }.run()?;
     Ok(())
 }
 
@@ -44,6 +55,32 @@ struct Archive<'a, 's> {
     position: u32,
     /// The last block was no header.
     lost: bool,
+    /// What to call the layers of a container image, by the names of their members.
+    labels: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// Ours: bytes of a member that may be a manifest, and members.
+const MANIFEST_LEN_MAX: u64 = 4 << 20;
+const MANIFESTS_MAX: usize = 1 << 16;
+
+/// Returns the members that may be manifests of a container image; none of an archive that is no image.
+fn manifests<'a>(object: &'a [u8], sink: &mut dyn Sink) -> Result<oci::Members<'a>, Stop> {
+    let mut members = oci::Members::new();
+    let mut reader = Reader::new(object);
+    while reader.left() >= BLOCK_LEN && members.len() < MANIFESTS_MAX {
+        sink.poll()?;
+        let Some(header) = Header::read(reader.take_up_to(BLOCK_LEN)) else { continue };
+        let data = reader.take_up_to(size(header.data_len));
+        reader.take_up_to(data.len().wrapping_neg() % BLOCK_LEN);
+        let manifest = header.name.ends_with(b".json") || header.name.starts_with(b"blobs/");
+        let name = header.name.strip_prefix(b"./").unwrap_or(header.name);
+        if manifest && header.data_len <= MANIFEST_LEN_MAX && data.first() == Some(&b'{')
+            || name == b"manifest.json"
+        {
+            members.insert(name, data);
+        }
+    }
+    Ok(members)
 }
 
 /// What headers in front of an entry say of it.
@@ -137,6 +174,13 @@ impl<'a> Archive<'a, '_> {
         if !header.holds_data() && self.header_follows() {
             return Ok(());
         }
+        let base = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if base.starts_with(b".wh.") {
+            // A layer of a container image that hides a file of a layer below, which is scanned all the same.
+            self.sink.fact("oci.whiteout", &String::from_utf8_lossy(name));
+        }
+        let label = self.labels.get(name.strip_prefix(b"./").unwrap_or(name)).cloned();
+        let name = label.as_deref().unwrap_or(name);
         self.sparse_map(header);
         let data = self.data(len);
         if data.len() < size(len) {

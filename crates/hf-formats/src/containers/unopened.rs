@@ -33,6 +33,8 @@ const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::IshieldZ, "InstallShield 3", Magic::At(0, b"\x13\x5d\x65\x8c")),
     (FileType::SetupFactory, "Setup Factory", Magic::At(0, SETUP_FACTORY)),
     (FileType::SetupFactory, "Setup Factory", Magic::At(0, SETUP_FACTORY_7)),
+    (FileType::Apfs, "APFS", Magic::At(32, b"NXSB")),
+    (FileType::Luks, "LUKS", Magic::At(0, b"LUKS")),
     (FileType::Pst, "Outlook data file", Magic::At(0, b"!BDN")),
 ];
 

@@ -179,7 +179,7 @@ impl Volume<'_, '_> {
                 break;
             }
             parts.push(name);
-            len = len.saturating_add(name.len());
+            len = len.saturating_add(name.len()).saturating_add(1);
             id = *parent;
         }
         parts.iter().rev().fold(Vec::new(), |whole, part| path(&whole, part))

@@ -58,7 +58,11 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 }
 
 fn volume(object: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
-    let mut volume = Volume { files: Files::new(object, sink), walked: BTreeSet::new() };
+    let mut volume = Volume {
+        files: Files::new(object, sink),
+        walked: BTreeSet::new(),
+        susp_budget: object.len().saturating_mul(2).saturating_add(1 << 20),
+    };
     let mut trees = Vec::new();
     for sector in FIRST_SECTOR..FIRST_SECTOR.saturating_add(DESCRIPTORS_MAX) {
         let off = sector.saturating_mul(SECTOR_LEN);
@@ -161,6 +165,8 @@ struct Volume<'a, 's> {
     files: Files<'a, 's>,
     /// Folders that were read: where they start, how long they are, and whether by wide names.
     walked: BTreeSet<(u64, u64, bool)>,
+    /// Bytes of system use fields outside of folders that may still be read.
+    susp_budget: usize,
 }
 
 /// A folder to read.
@@ -226,7 +232,8 @@ impl Volume<'_, '_> {
             if record.is_self_or_parent() {
                 continue;
             }
-            let extras = record.extras(self.files.object, &tree.susp, tree.block_len);
+            let extras =
+                record.extras(self.files.object, &tree.susp, tree.block_len, &mut self.susp_budget);
             let name = match &extras.name {
                 Some(name) if tree.names == Names::RockRidge => name.clone(),
                 _ if tree.names == Names::Joliet => utf16_be(&record.name),

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use hf_core::{Defect, FileType, Halt, Sink};
+use hf_core::{Defect, FileType, Halt, Reason, Sink};
 
 use super::partitions::{self, Partition};
 use crate::reader::{Reader, size};
@@ -37,6 +37,10 @@ const SECTOR_LEN: u64 = 512;
 const TABLE_OFF: usize = 446;
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
+    if object.get(3..11) == Some(b"-FVE-FS-") {
+        sink.unscanned(b"BitLocker", Reason::Encrypted);
+        return Ok(());
+    }
     let entries = entries(object, 0);
     if is_volume(object) {
         let len = u64::try_from(object.len()).unwrap_or(u64::MAX);

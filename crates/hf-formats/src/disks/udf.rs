@@ -263,8 +263,8 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Returns the newest entry at a place.
-    fn entry(&self, place: Place) -> Option<(u64, Entry)> {
+    /// Returns where the newest entry at a place is.
+    fn entry_off(&self, place: Place) -> Option<u64> {
         let mut place = place;
         for _ in 0..INDIRECT_MAX {
             let off = self.maps.off(place)?;
@@ -274,9 +274,15 @@ impl Walk<'_, '_> {
                 place = Place { block: fields.u32_le().ok()?, map: fields.u16_le().ok()? };
                 continue;
             }
-            return Entry::read(self.files.object, off).map(|entry| (off, entry));
+            return Some(off);
         }
         None
+    }
+
+    /// Returns the newest entry at a place.
+    fn entry(&self, place: Place) -> Option<(u64, Entry)> {
+        let off = self.entry_off(place)?;
+        Entry::read(self.files.object, off).map(|entry| (off, entry))
     }
 
     /// Returns the bytes of a folder.
@@ -338,6 +344,10 @@ impl Walk<'_, '_> {
         record: &Record,
         todo: &mut Vec<Folder>,
     ) -> Result<(), Stop> {
+        // A second name of a file, or a folder in a circle.
+        if self.entry_off(record.place).is_some_and(|off| self.seen.contains(&off)) {
+            return Ok(());
+        }
         let Some((off, entry)) = self.entry(record.place) else {
             if record.traits & DELETED == 0 {
                 self.damage(self.maps.off(record.place).unwrap_or(0), "entry of a file");

@@ -15,12 +15,14 @@ type Form = (FileType, fn(&[u8]) -> bool);
 /// Returns the disks as which an object of this type can also be read, from its first byte.
 #[must_use]
 pub fn disk_forms(bytes: &[u8], own: FileType) -> Vec<FileType> {
-    let forms: [Form; 8] = [
-        (FileType::Iso9660, |bytes| is_iso(bytes)),
+    let forms: [Form; 10] = [
+        (FileType::Iso9660, is_iso),
         (FileType::Udf, is_udf),
         (FileType::Dmg, is_dmg),
         (FileType::PartHfsPlus, is_hfs_plus),
         (FileType::Hfs, is_hfs),
+        (FileType::Vhd, is_vhd),
+        (FileType::Vmdk, |bytes| bytes.starts_with(b"# Disk DescriptorFile")),
         (FileType::Ext, filesystem::is_ext),
         (FileType::Ntfs, filesystem::is_ntfs),
         (FileType::Fat, filesystem::is_fat),
@@ -90,4 +92,11 @@ fn is_hfs(bytes: &[u8]) -> bool {
     let blocks = || Reader::at(bytes, 1024 + 18).u16_be().is_ok_and(|count| count > 0);
     let len = || Reader::at(bytes, 1024 + 20).u32_be().is_ok_and(|len| len > 0 && len & 0x1ff == 0);
     has(bytes, 1024, b"BD") && blocks() && len()
+}
+
+/// A footer at the end, of 512 bytes or of 511 as old programs wrote it.
+fn is_vhd(bytes: &[u8]) -> bool {
+    let at =
+        |len: usize| bytes.len().checked_sub(len).is_some_and(|off| has(bytes, off, b"conectix"));
+    at(512) || at(511)
 }

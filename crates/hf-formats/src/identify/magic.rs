@@ -30,6 +30,9 @@ pub(super) fn has_at(head: &[u8], off: usize, bytes: &[u8]) -> bool {
 
 /// Returns a type that ClamAV does not know; asked only when nothing else fits.
 pub(super) fn ours(head: &[u8]) -> Option<FileType> {
+    if let Some(disk) = DISKS.iter().find(|magic| has_at(head, magic.0, magic.1)) {
+        return Some(disk.2);
+    }
     if head.starts_with(b"!<arch>\n") {
         return Some(FileType::Ar);
     }
@@ -170,6 +173,19 @@ fn computed(head: &[u8]) -> Option<FileType> {
 }
 
 type Magic = (usize, &'static [u8], FileType);
+
+/// Virtual disks and images of disks.
+const DISKS: &[Magic] = &[
+    (0, b"conectix", FileType::Vhd),
+    (0, b"vhdxfile", FileType::Vhdx),
+    (0, b"KDMV", FileType::Vmdk),
+    (0, b"COWD", FileType::Vmdk),
+    (0, b"QFI\xfb", FileType::Qcow),
+    (64, &[0x7f, 0x10, 0xda, 0xbe], FileType::Vdi),
+    (0, b"MSWIM\0\0\0", FileType::Wim),
+    (32, b"NXSB", FileType::Apfs),
+    (0, b"LUKS\xba\xbe\0", FileType::Luks),
+];
 
 /// Magics that decide even when one of [`PLAIN`] also fits.
 const STRONG: &[Magic] = &[

@@ -209,3 +209,109 @@ fn the_same_volume_comes_out_of_every_kind_of_disk_image() {
         assert!(got == same && rest.iter().all(|byte| *byte == 0), "{name}");
     }
 }
+
+/// A disk with one partition, of which some blocks are used.
+fn guest_disk() -> Vec<u8> {
+    let mut disk = vec![0u8; 6 << 20];
+    disk[446..462].copy_from_slice(&[0, 0, 0, 0, 0x83, 0, 0, 0, 64, 0, 0, 0, 0, 0x20, 0, 0]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut random = Random(3);
+    for (off, data) in
+        [(64 * 512, prose(70_000)), (3 << 20, random.bytes(150_000)), (4_000_000, prose(99))]
+    {
+        disk[off..off + data.len()].copy_from_slice(&data);
+    }
+    disk
+}
+
+#[test]
+fn virtual_disks_of_qemu() {
+    if missing("qemu-img") {
+        return;
+    }
+    let folder = Folder::new();
+    let want = guest_disk();
+    folder.write("disk.raw", &want);
+    let settings = [
+        (FileType::Vhd, "-O vpc -o subformat=dynamic,force_size"),
+        (FileType::Vhdx, "-O vhdx -o block_size=1M,log_size=1M"),
+        (FileType::Vhdx, "-O vhdx -o subformat=fixed,log_size=1M"),
+        (FileType::Vmdk, "-O vmdk"),
+        (FileType::Vmdk, "-O vmdk -o subformat=streamOptimized"),
+        (FileType::Vmdk, "-O vmdk -o compat6=on"),
+        (FileType::Qcow, "-O qcow"),
+        (FileType::Qcow, "-O qcow2"),
+        (FileType::Qcow, "-O qcow2 -o compat=0.10,cluster_size=512"),
+        (FileType::Qcow, "-c -O qcow2 -o cluster_size=2M"),
+        (FileType::Qcow, "-c -O qcow2 -o compression_type=zstd"),
+        (FileType::Qcow, "-O qcow2 -o extended_l2=on"),
+        (FileType::Vdi, "-O vdi"),
+        (FileType::Vdi, "-O vdi -o static=on"),
+    ];
+    for (file_type, setting) in settings {
+        let mut arguments = vec!["convert"];
+        arguments.extend(setting.split_whitespace());
+        arguments.extend(["disk.raw", "out"]);
+        folder.run("qemu-img", &arguments);
+        let image = folder.read("out");
+        assert_eq!(hf_formats::identify(&image, None), file_type, "{setting}");
+        let recorder = open(file_type, &image);
+        assert_eq!(unscanned(&recorder), Vec::<String>::new(), "{setting}");
+        let [(_, got)] = recorder.children()[..] else {
+            panic!("{setting}: {:?}", recorder.events.len())
+        };
+        // Zeros at the end may be left out.
+        let (same, rest) = want.split_at(got.len().min(want.len()));
+        assert!(got == same && rest.iter().all(|byte| *byte == 0), "{setting}: {}", got.len());
+    }
+    folder.run(
+        "qemu-img",
+        &["convert", "-O", "vpc", "-o", "subformat=fixed,force_size", "disk.raw", "out"],
+    );
+    let image = folder.read("out");
+    assert!(hf_formats::disk_forms(&image, FileType::Mbr).contains(&FileType::Vhd));
+    assert_eq!(open(FileType::Mbr, &image).children()[0].1, &want[64 * 512..][..0x2000 * 512]);
+}
+
+#[test]
+fn a_virtual_disk_larger_than_a_child_may_be() {
+    if missing("qemu-img") {
+        return;
+    }
+    let folder = Folder::new();
+    let mut want = vec![0u8; 96 << 20];
+    want[..5000].copy_from_slice(&prose(5000));
+    let far = Random(4).bytes(100_000);
+    want[90 << 20..][..far.len()].copy_from_slice(&far);
+    folder.write("disk.raw", &want);
+    folder.run("qemu-img", &["convert", "-O", "qcow2", "disk.raw", "out"]);
+    let image = folder.read("out");
+    let format = hf_formats::format_for(FileType::Qcow).next().unwrap();
+    let mut recorder = hf_formats::testing::Recorder::default();
+    recorder.cap = 80 << 20;
+    recorder.run(format, &image).unwrap();
+    let children = recorder.children();
+    let has = |part: &[u8]| {
+        children.iter().any(|(_, data)| data.windows(part.len()).any(|window| window == part))
+    };
+    assert!(has(&prose(5000)[..200]) && has(&far[..200]));
+    assert_eq!(unscanned(&recorder), ["larger than the object size limit"]);
+}
+
+#[test]
+fn wimlib() {
+    if missing("wimlib-imagex") {
+        return;
+    }
+    let folder = with_tree();
+    for method in ["none", "XPRESS", "LZX"] {
+        folder.run(
+            "wimlib-imagex",
+            &["capture", "tree", "out.wim", "--no-acls", &format!("--compress={method}")],
+        );
+        let image = folder.read("out.wim");
+        assert_eq!(hf_formats::identify(&image, None), FileType::Wim);
+        check_tree(FileType::Wim, &image, true, method);
+        std::fs::remove_file(folder.path().join("out.wim")).unwrap();
+    }
+}

@@ -69,6 +69,12 @@ const FORMATS: &[&str] = &[
     "dex",
     "dotnet",
     "swf",
+    "vhd",
+    "vhdx",
+    "vmdk",
+    "qcow",
+    "vdi",
+    "wim",
 ];
 const MUTANTS: usize = 2000;
 
@@ -80,6 +86,7 @@ fn mutants_do_no_harm() {
             hf_formats::FORMATS.iter().copied().flatten().find(|format| format.name == name);
         let format = format.unwrap_or_else(|| panic!("no format {name}"));
         let seeds = seeds(&root.join(name));
+        let began = std::time::Instant::now();
         let mut random = Random(0x9e37_79b9 + u64::try_from(name.len()).unwrap());
         for round in 0..MUTANTS {
             let mut object = seeds[round % seeds.len()].clone();
@@ -91,6 +98,7 @@ fn mutants_do_no_harm() {
             let ended = recorder.run(format, &object);
             assert!(!matches!(ended, Err(Halt::Stop(_))), "{name}: mutant {round} took too long");
         }
+        println!("{name}: {} ms", began.elapsed().as_millis());
     }
 }
 

@@ -11,6 +11,11 @@ use crate::reader::{Reader, size};
 const TABLES_MAX: usize = 256;
 const RUNS_MAX: usize = 1 << 20;
 
+/// Bytes behind data in which its name is looked for.
+const NAME_WINDOW: usize = 4096;
+/// Ours: references of a resource fork.
+const REFERENCES_MAX: usize = 1 << 16;
+
 /// A run of blocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
@@ -91,6 +96,7 @@ pub(super) fn in_list(list: &[u8]) -> Vec<Table> {
         // The name stands beside the data, in the same dictionary.
         let before = list.get(seen..at).unwrap_or_default();
         let behind = body.get(end..).unwrap_or_default();
+        let behind = behind.get(..NAME_WINDOW).unwrap_or(behind);
         let behind =
             behind.get(..memmem::find(behind, b"</dict>").unwrap_or(0)).unwrap_or_default();
         let name = name(before).or_else(|| name(behind)).unwrap_or_default();
@@ -142,6 +148,7 @@ fn resources(fork: &[u8]) -> Option<Vec<Table>> {
     let names = map.get(usize::from(fields.u16_be().ok()?)..).unwrap_or_default();
     let mut list = Reader::new(types);
     let mut tables = Vec::new();
+    let mut seen = 0usize;
     for _ in 0..=list.u16_be().ok()?.min(1024) {
         let Ok(kind) = list.take(4) else { break };
         let (Ok(count), Ok(off)) = (list.u16_be(), list.u16_be()) else { break };
@@ -151,7 +158,8 @@ fn resources(fork: &[u8]) -> Option<Vec<Table>> {
         let mut references = Reader::at(types, off.into());
         for _ in 0..=count {
             let Ok(reference) = references.take(12) else { break };
-            if tables.len() >= TABLES_MAX {
+            seen = seen.saturating_add(1);
+            if tables.len() >= TABLES_MAX || seen > REFERENCES_MAX {
                 break;
             }
             let name_off = Reader::at(reference, 2).u16_be().ok()?;

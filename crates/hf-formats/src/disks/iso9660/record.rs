@@ -98,13 +98,19 @@ impl Record {
             susp.present = true;
             susp.skip = usize::from(*skip);
         }
-        let extras = self.extras(object, &Susp::default(), block_len);
+        let extras = self.extras(object, &Susp::default(), block_len, &mut (1 << 16));
         susp.present |= extras.rock_ridge;
         susp
     }
 
-    /// Reads the system use entries.
-    pub(super) fn extras(&self, object: &[u8], susp: &Susp, block_len: u64) -> Extras {
+    /// Reads the system use entries; what they say elsewhere costs of the budget.
+    pub(super) fn extras(
+        &self,
+        object: &[u8],
+        susp: &Susp,
+        block_len: u64,
+        budget: &mut usize,
+    ) -> Extras {
         let mut extras = Extras::default();
         let mut name = Vec::new();
         let mut area = self.system_use.get(susp.skip..).unwrap_or_default();
@@ -124,10 +130,9 @@ impl Record {
                     _ => {}
                 }
             }
-            match next {
-                Some(more) => area = more,
-                None => break,
-            }
+            let Some(more) = next.filter(|more| more.len() <= *budget) else { break };
+            *budget = budget.saturating_sub(more.len());
+            area = more;
         }
         extras.name = (!name.is_empty()).then_some(name);
         extras
@@ -170,7 +175,7 @@ fn entry(area: &[u8]) -> Option<(&[u8], &[u8])> {
 fn continuation<'a>(object: &'a [u8], entry: &[u8], block_len: u64) -> Option<&'a [u8]> {
     let block = u64::from(Reader::at(entry, 4).u32_le().ok()?);
     let off = u64::from(Reader::at(entry, 12).u32_le().ok()?);
-    let len = u64::from(Reader::at(entry, 20).u32_le().ok()?).min(1 << 16);
+    let len = u64::from(Reader::at(entry, 20).u32_le().ok()?).min(2048);
     let start = size(block.checked_mul(block_len)?.checked_add(off)?);
     let rest = object.get(start..)?;
     Some(rest.get(..size(len)).unwrap_or(rest))

@@ -1,0 +1,175 @@
+//! The disk inside a virtual disk: assembled from the blocks that are used, within what a child may have.
+//!
+//! Promises: memory follows the blocks that are used and lie below the cap, with the holes between them. A
+//! disk of which the used blocks reach behind the cap is handed over cut there, and what lies behind goes to
+//! the sink as pieces of used blocks, so that nothing that is stored is left unmatched.
+
+use std::borrow::Cow;
+
+use hf_core::{Child, ChildRole, Reason, Sink, Stop};
+
+use crate::reader::size;
+
+/// A used block of the guest's disk.
+#[derive(Debug)]
+pub(super) enum Block<'a> {
+    /// As it is in the image.
+    Stored(&'a [u8]),
+    /// Unpacked.
+    Unpacked(Vec<u8>),
+}
+
+impl Block<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Stored(bytes) => bytes,
+            Self::Unpacked(bytes) => bytes,
+        }
+    }
+}
+
+/// Collects the blocks of a guest's disk, in their order.
+pub(super) struct Guest<'s> {
+    sink: &'s mut dyn Sink,
+    /// Bytes of the guest's disk as told.
+    len: u64,
+    bytes: Vec<u8>,
+    /// Used blocks behind the cap, joined.
+    behind: Vec<u8>,
+    pieces: u32,
+    missing: Vec<Reason>,
+    cut: bool,
+    /// Bytes that may still be unpacked.
+    unpack_budget: u64,
+}
+
+/// Ours: bytes that an image may unpack to for each of its own, and on top of that. One packed block can
+/// be named for every block of the disk.
+const UNPACK_FACTOR: u64 = 64;
+const UNPACK_MORE: u64 = 256 << 20;
+
+/// Ours: bytes of used blocks behind the cap that are handed over at once.
+const PIECE_LEN: usize = 32 << 20;
+
+impl<'s> Guest<'s> {
+    /// Returns an empty disk of a length, of an image.
+    pub(super) fn new(len: u64, image: &[u8], sink: &'s mut dyn Sink) -> Self {
+        let image_len = u64::try_from(image.len()).unwrap_or(u64::MAX);
+        Self {
+            unpack_budget: image_len.saturating_mul(UNPACK_FACTOR).saturating_add(UNPACK_MORE),
+            sink,
+            len,
+            bytes: Vec::new(),
+            behind: Vec::new(),
+            pieces: 0,
+            missing: Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// Returns the sink, for what has to be told besides.
+    pub(super) fn sink(&mut self) -> &mut dyn Sink {
+        self.sink
+    }
+
+    /// Returns how many bytes a block may unpack to.
+    pub(super) fn unpack_room(&mut self, block_len: u64) -> u64 {
+        if self.unpack_budget < block_len {
+            self.miss(Reason::FormatLimit("blocks that overlap".into()));
+        }
+        block_len.min(self.unpack_budget)
+    }
+
+    /// Tells that a part is not there.
+    pub(super) fn miss(&mut self, reason: Reason) {
+        if self.missing.len() < 8 && !self.missing.contains(&reason) {
+            self.missing.push(reason);
+        }
+    }
+
+    /// Adds a block at an offset of the guest's disk; blocks come in the order of their offsets.
+    ///
+    /// # Errors
+    /// The scan ends here.
+    pub(super) fn add(&mut self, off: u64, block: &Block<'_>) -> Result<(), Stop> {
+        self.sink.poll()?;
+        let bytes = block.bytes();
+        if matches!(block, Block::Unpacked(_)) {
+            let used = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.unpack_budget = self.unpack_budget.saturating_sub(used);
+        }
+        // Filled with zeros: as good as not there.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let left = self.len.saturating_sub(off);
+        let bytes = bytes.get(..size(left)).unwrap_or(bytes);
+        let cap = self.sink.child_cap().saturating_sub(self.held());
+        let end = off.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if end > cap || self.cut {
+            self.cut = true;
+            return self.add_behind(bytes);
+        }
+        let start = size(off);
+        if self.bytes.len() <= start {
+            self.bytes.resize(start, 0);
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            let end = size(end);
+            if self.bytes.len() < end {
+                self.bytes.resize(end, 0);
+            }
+            if let Some(there) = self.bytes.get_mut(start..end) {
+                there.copy_from_slice(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes to keep free for pieces behind the cap.
+    fn held(&self) -> u64 {
+        let whole = self.len > self.sink.child_cap();
+        if whole { 2 * u64::try_from(PIECE_LEN).unwrap_or(0) } else { 0 }
+    }
+
+    fn add_behind(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.behind.extend_from_slice(bytes);
+        if self.behind.len() >= PIECE_LEN { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        if self.behind.is_empty() {
+            return Ok(());
+        }
+        self.pieces = self.pieces.saturating_add(1);
+        let name = format!("[used blocks {}]", self.pieces);
+        let data = std::mem::take(&mut self.behind);
+        self.sink.child(Child { name: name.as_bytes(), data: &data, role: ChildRole::Member })
+    }
+
+    /// Hands the disk over, without the zeros at its end.
+    ///
+    /// # Errors
+    /// The scan ends here.
+    pub(super) fn finish(mut self) -> Result<(), Stop> {
+        self.flush()?;
+        if self.cut {
+            self.miss(self.sink.cap_reason());
+        }
+        for reason in std::mem::take(&mut self.missing) {
+            self.sink.unscanned(b"disk", reason);
+        }
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        hand_over(&Cow::Owned(std::mem::take(&mut self.bytes)), self.sink)
+    }
+}
+
+/// Hands a disk over.
+///
+/// # Errors
+/// The scan ends here.
+pub(super) fn hand_over(disk: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    sink.child(Child { name: b"disk", data: disk, role: super::partitions::role(disk) })
+}
