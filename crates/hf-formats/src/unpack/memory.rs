@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Bytes of all regions; ours.
 pub(super) const BYTES_MAX: usize = 64 << 20;
 /// Regions; ours.
-const REGIONS_MAX: usize = 512;
+const REGIONS_MAX: usize = 96;
 /// Bytes of a line, about which notes are kept.
 pub(super) const LINE_BITS: u32 = 6;
 

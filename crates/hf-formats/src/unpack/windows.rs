@@ -20,6 +20,8 @@ pub(super) const LIBRARY_BASE: u64 = 0x7c80_0000;
 pub(super) const FUNCTIONS_START: u64 = LIBRARY_BASE + 0x1_0000;
 const FUNCTION_LEN: u64 = 16;
 const FUNCTIONS_MAX: usize = 4096;
+/// Instructions that a call counts as; ours.
+const CALL_STEPS: u64 = 64;
 const LIBRARY_LEN: usize = 0x2_0000;
 /// Memory that is asked for without an address comes from here.
 const HEAP_START: u64 = 0x3000_0000;
@@ -291,10 +293,19 @@ pub(super) fn call(program: &mut Program) -> Called {
     if *act == Act::End {
         return Called::Ended;
     }
+    // A call is work, and what it copies is more.
+    program.cpu.steps = program.cpu.steps.saturating_add(CALL_STEPS);
     let mut args = [0u64; 7];
     for (number, arg) in args.iter_mut().enumerate().take(usize::from(*count)) {
         *arg = argument(&mut program.cpu, number);
     }
+    let copied = match act {
+        Act::Copy | Act::Read => args.get(2),
+        Act::Zero => args.get(1),
+        _ => None,
+    };
+    let work = copied.map_or(0, |len| (*len).min(1 << 26) >> 5);
+    program.cpu.steps = program.cpu.steps.saturating_add(work);
     let value = perform(program, *act, &args);
     let cpu = &mut program.cpu;
     cpu.set_reg(RAX, value);
