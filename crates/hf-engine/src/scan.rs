@@ -446,6 +446,7 @@ mod tests {
         assert!(is_part(&top, &object[512..1024]));
         assert!(is_part(&inner, &object[600..700]));
         assert!(is_part(&inner, &object[2048..]));
-        assert!(!is_part(&inner, &object[512..1024].to_vec()));
+        let copy = object[512..1024].to_vec();
+        assert!(!is_part(&inner, &copy));
     }
 }
