@@ -30,6 +30,8 @@ pub(super) const FORMAT: Format = Format {
 const TEXT_OFF: usize = 16;
 /// Ours.
 const FILES_MAX: u32 = 1 << 18;
+/// Ours: bytes of a path.
+const PATH_LEN_MAX: usize = 4096;
 /// Ours.
 const DEPTH_MAX: usize = 256;
 
@@ -112,10 +114,11 @@ impl Walk<'_, '_> {
         let key = key.unwrap_or_default();
         let mut entry = Entry { path_len, ..Entry::default() };
         if in_list {
-            if !self.path.is_empty() {
+            if !self.path.is_empty() && self.path.len() < PATH_LEN_MAX {
                 self.path.push(b'/');
             }
-            self.path.extend_from_slice(key.get(..key.len().min(4096)).unwrap_or_default());
+            let room = PATH_LEN_MAX.saturating_sub(self.path.len());
+            self.path.extend_from_slice(key.get(..key.len().min(room)).unwrap_or_default());
         } else {
             entry.is_list = key == b"files";
         }

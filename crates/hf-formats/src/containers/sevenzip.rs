@@ -6,7 +6,7 @@
 //! Leaves out: folders, anti-items, attributes, times; files in other volumes; methods that 7-Zip's own
 //! program does not have, but for Zstandard and LZ4.
 //! Limits: through `Sink`; 2^16 folders, 2^20 files, a header of 64 MiB; a dictionary or model of 128 MiB;
-//! 3 GiB of work for keys and models.
+//! 1 GiB of work for keys and models.
 //! Hostile input: wrong checksums are defects; what was read of a header before damage counts; a member
 //! that is larger than may be is cut and those behind it still come.
 //! Sources: LZMA SDK, `7zFormat.txt` and `Methods.txt` (public domain).

@@ -40,6 +40,8 @@ pub(super) const FORMAT: Format = Format {
 const HEADER_LEN: usize = 28;
 /// Ours.
 const TABLE_LEN_MAX: u64 = 64 << 20;
+/// Ours: bytes of a name.
+const NAME_LEN_MAX: usize = 1024;
 /// Ours: levels of folders of which names are kept.
 const DEPTH_MAX: usize = 64;
 
@@ -130,6 +132,7 @@ impl Heap<'_, '_> {
                 }
                 (b"name", _) if !in_attribute => {
                     if let Some(last) = names.last_mut() {
+                        let text = text.get(..NAME_LEN_MAX).unwrap_or(text);
                         *last = entities(text.trim_ascii());
                     }
                 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::rc::Rc;
 
 use hf_core::{FileType, Halt, Reason, Sink, Stop};
 
@@ -49,7 +50,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if size(u64::from(claimed)) > object.len() {
         sink.unscanned(b"", Reason::Truncated);
     }
-    let mut image = Image { files: Files::new(object, sink), visited: BTreeSet::new() };
+    let mut image =
+        Image { files: Files::new(object, sink), visited: BTreeSet::new(), given: BTreeSet::new() };
     Ok(image.walk(root)?)
 }
 
@@ -77,21 +79,25 @@ struct Image<'a, 's> {
     files: Files<'a, 's>,
     /// Offsets of folders that were entered.
     visited: BTreeSet<usize>,
+    /// Data that was handed over.
+    given: BTreeSet<(usize, usize)>,
 }
 
 impl Image<'_, '_> {
     fn walk(&mut self, root: Inode) -> Result<(), Stop> {
-        let mut waiting = vec![(root, Vec::new(), 0usize)];
-        while let Some((inode, name, depth)) = waiting.pop() {
+        let mut waiting = vec![(root, Rc::new(Vec::new()), Vec::new(), 0usize)];
+        while let Some((inode, folder, name, depth)) = waiting.pop() {
             self.files.sink.poll()?;
+            let name = path(&folder, &name);
             match inode.kind {
                 4 if depth >= DEPTH_MAX => self.files.tell_limit("levels of folders"),
                 4 if inode.len > 0 && self.visited.insert(inode.off) => {
-                    let mut entries = self.entries(inode, &name);
+                    let mut entries = self.entries(inode);
                     entries.reverse();
-                    for (inode, name) in entries {
-                        waiting.push((inode, name, depth.saturating_add(1)));
-                    }
+                    let folder = Rc::new(name);
+                    let below = depth.saturating_add(1);
+                    let entries = entries.into_iter();
+                    waiting.extend(entries.map(|(to, name)| (to, Rc::clone(&folder), name, below)));
                 }
                 8 => self.file(&name, inode)?,
                 _ => {}
@@ -100,7 +106,7 @@ impl Image<'_, '_> {
         Ok(())
     }
 
-    fn entries(&mut self, folder: Inode, name: &[u8]) -> Vec<(Inode, Vec<u8>)> {
+    fn entries(&mut self, folder: Inode) -> Vec<(Inode, Vec<u8>)> {
         let mut entries = Vec::new();
         if !self.files.may_read(u64::try_from(folder.len).unwrap_or(u64::MAX)) {
             return entries;
@@ -114,7 +120,7 @@ impl Image<'_, '_> {
             };
             let text = Reader::at(object, at.saturating_add(12)).take_up_to(inode.name_len);
             let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-            entries.push((inode, path(name, text)));
+            entries.push((inode, text.to_vec()));
             at = at.saturating_add(12).saturating_add(inode.name_len);
         }
         entries
@@ -122,7 +128,8 @@ impl Image<'_, '_> {
 
     fn file(&mut self, name: &[u8], inode: Inode) -> Result<(), Stop> {
         let len = u64::try_from(inode.len).unwrap_or(u64::MAX);
-        if !self.files.announce(name, len, len)? || inode.len == 0 {
+        let known = !self.given.insert((inode.off, inode.len));
+        if !self.files.announce(name, len, len)? || inode.len == 0 || known {
             return Ok(());
         }
         let count = inode.len.div_ceil(BLOCK_LEN);

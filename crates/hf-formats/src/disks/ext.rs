@@ -11,6 +11,7 @@
 mod inode;
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use hf_core::{FileType, Halt, Reason, Sink, Stop};
 
@@ -141,8 +142,8 @@ struct Image<'a, 's> {
 impl<'a> Image<'a, '_> {
     /// Walks the folders from the root.
     fn walk(&mut self) -> Result<(), Stop> {
-        let mut waiting = vec![(ROOT, Vec::new(), 0usize)];
-        while let Some((number, name, depth)) = waiting.pop() {
+        let mut waiting = vec![(ROOT, Rc::new(Vec::new()), Vec::new(), 0usize)];
+        while let Some((number, folder, name, depth)) = waiting.pop() {
             self.files.sink.poll()?;
             if !self.visited.insert(number) {
                 continue;
@@ -151,13 +152,15 @@ impl<'a> Image<'a, '_> {
                 self.files.defect(0, "inode");
                 continue;
             };
+            let name = path(&folder, &name);
             match inode.kind {
                 Kind::Folder if depth < DEPTH_MAX => {
                     let mut entries = self.entries(&inode, &name)?;
                     entries.reverse();
-                    for (to, entry) in entries {
-                        waiting.push((to, path(&name, &entry), depth.saturating_add(1)));
-                    }
+                    let folder = Rc::new(name);
+                    let below = depth.saturating_add(1);
+                    let entries = entries.into_iter();
+                    waiting.extend(entries.map(|(to, name)| (to, Rc::clone(&folder), name, below)));
                 }
                 Kind::Folder => self.files.tell_limit("levels of folders"),
                 Kind::File => self.file(&name, &inode)?,

@@ -39,6 +39,8 @@ pub(super) const FORMAT: Format = Format {
 
 /// Ours: records of a table.
 const RECORDS_MAX: u64 = 1 << 20;
+/// Ours: bytes of paths of folders that are kept.
+const FOLDERS_LEN_MAX: usize = 16 << 20;
 /// Ours: levels of a path.
 const DEPTH_MAX: usize = 64;
 /// Records of the file system itself.
@@ -73,6 +75,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         record_len: record_len.clamp(512, 65_536),
         table: Vec::new(),
         folders: BTreeMap::new(),
+        folders_len: 0,
     };
     image.find_table(table, mirror);
     Ok(image.walk()?)
@@ -86,6 +89,7 @@ struct Image<'a, 's> {
     table: Vec<(u64, Extent)>,
     /// Paths of folders.
     folders: BTreeMap<u64, Vec<u8>>,
+    folders_len: usize,
 }
 
 impl<'a> Image<'a, '_> {
@@ -355,8 +359,9 @@ impl<'a> Image<'a, '_> {
         for name in names.iter().rev() {
             whole = path(&whole, name);
             if let Some(folder) = chain.pop()
-                && self.folders.len() < 1 << 16
+                && self.folders_len < FOLDERS_LEN_MAX
             {
+                self.folders_len = self.folders_len.saturating_add(whole.len());
                 self.folders.insert(folder, whole.clone());
             }
         }

@@ -13,6 +13,7 @@ mod blocks;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, Stop};
 
@@ -38,6 +39,8 @@ pub(super) const FORMAT: Format = Format {
 
 /// Ours: bytes of the tables of inodes and of folders.
 const TABLE_LEN_MAX: usize = 64 << 20;
+/// Ours: entries of one folder.
+const ENTRIES_MAX: usize = 1 << 20;
 /// Ours: levels of folders.
 const DEPTH_MAX: usize = 512;
 const NONE: u32 = u32::MAX;
@@ -113,6 +116,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         codec,
         sink,
     )?;
+    let listing_left = folders.bytes.len().saturating_mul(2).saturating_add(1 << 16);
     let data = blocks::Data::new(object, codec, superblock.block_len, fragments);
     let mut image = Image {
         object,
@@ -124,6 +128,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         visited: BTreeSet::new(),
         seen: BTreeSet::new(),
         position: 0,
+        listing_left,
     };
     image.walk()?;
     Ok(image.walk_rest()?)
@@ -160,6 +165,8 @@ struct Image<'a, 's> {
     /// Data that was handed over.
     seen: BTreeSet<(u64, u64, u32, u32)>,
     position: u32,
+    /// Bytes of folders that may still be read.
+    listing_left: usize,
 }
 
 impl Image<'_, '_> {
@@ -170,18 +177,31 @@ impl Image<'_, '_> {
             self.sink.defect(Defect::new(32, "root_inode"));
             return Ok(());
         };
-        let mut waiting = vec![(at, Vec::new(), 0usize)];
-        while let Some((at, name, depth)) = waiting.pop() {
+        let mut waiting = vec![(at, Rc::new(Vec::new()), Vec::new(), 0usize)];
+        while let Some((at, folder, name, depth)) = waiting.pop() {
             self.sink.poll()?;
             if !self.visited.insert(at) {
                 continue;
             }
+            let name = path(&folder, &name);
             match self.inode(at).map(|(inode, _)| inode) {
                 Some(Inode::Folder { block, off, len }) if depth < DEPTH_MAX => {
+                    let len = len.min(self.folders.bytes.len());
+                    let Some(left) = self.listing_left.checked_sub(len) else {
+                        let reason = Reason::FormatLimit("folders that overlap".into());
+                        self.sink.unscanned(&name, reason);
+                        continue;
+                    };
+                    self.listing_left = left;
                     let entries = self.entries(block, off, len);
-                    for (to, entry) in entries.into_iter().rev() {
-                        waiting.push((to, path(&name, &entry), depth.saturating_add(1)));
+                    if entries.len() >= ENTRIES_MAX {
+                        let reason = Reason::FormatLimit("entries of a folder".into());
+                        self.sink.unscanned(&name, reason);
                     }
+                    let entries = entries.into_iter().rev();
+                    let folder = Rc::new(name);
+                    let below = depth.saturating_add(1);
+                    waiting.extend(entries.map(|(to, name)| (to, Rc::clone(&folder), name, below)));
                 }
                 Some(Inode::Folder { .. }) => {
                     self.sink.unscanned(&name, Reason::FormatLimit("levels of folders".into()));
@@ -288,7 +308,7 @@ impl Image<'_, '_> {
 
     /// Returns the entries of a folder: places of inodes, and names.
     fn entries(&self, block: u32, off: u16, len: usize) -> Vec<(usize, Vec<u8>)> {
-        let mut entries = Vec::new();
+        let mut entries: Vec<(usize, Vec<u8>)> = Vec::new();
         let Some(at) = self.folders.place(u64::from(block), u64::from(off)) else {
             return entries;
         };
@@ -300,6 +320,9 @@ impl Image<'_, '_> {
                 let entry = (reader.u16_le(), reader.skip(4), reader.u16_le());
                 let (Ok(off), Ok(()), Ok(name_len)) = entry else { return entries };
                 let name = reader.take_up_to(usize::from(name_len).saturating_add(1));
+                if entries.len() >= ENTRIES_MAX {
+                    return entries;
+                }
                 if let Some(place) = self.inodes.place(u64::from(start), u64::from(off)) {
                     entries.push((place, name.to_vec()));
                 }

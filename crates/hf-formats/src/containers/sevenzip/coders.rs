@@ -23,7 +23,7 @@ pub(super) struct Budget(u64);
 impl Budget {
     /// Returns the budget of an archive.
     pub(super) fn new() -> Self {
-        Self(3 << 30)
+        Self(1 << 30)
     }
 
     fn take(&mut self, cost: u64) -> Result<(), Reason> {
@@ -112,7 +112,7 @@ fn decoder<'a>(
             Ok(Box::new(Lzma2::new(input, dict_len)))
         }
         0x03_0401 => {
-            opening.budget.take(1 << 18)?;
+            opening.budget.take(1 << 15)?;
             let order = u32::from(props.u8().map_err(short)?);
             let memory = props.u32_le().map_err(short)?;
             PpmdH::new(input, order, memory).map(|ppmd| Box::new(ppmd) as Box<dyn Read>)

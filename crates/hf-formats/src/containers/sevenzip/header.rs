@@ -204,6 +204,7 @@ impl<'a> Streams<'a> {
         loop {
             match number(reader)? {
                 END => return Ok(()),
+                SIZE if count > FILES_MAX => return Err(bad(reader, "NumPackStreams")),
                 SIZE => {
                     for _ in 0..count {
                         self.packed_lens.push(number(reader)?);
@@ -264,6 +265,9 @@ impl<'a> Streams<'a> {
                 *count = size(number(reader)?);
             }
             id = number(reader)?;
+        }
+        if counts.iter().fold(0usize, |sum, count| sum.saturating_add(*count)) > FILES_MAX {
+            return Err(bad(reader, "NumUnPackStreamsInFolders"));
         }
         for (folder, count) in self.folders.iter_mut().zip(&counts) {
             let mut left = folder.unpacked_len();
