@@ -20,4 +20,4 @@ pub use options::{DconfFlags, ScanOptions};
 pub use report::{
     Digests, Hit, HitKind, MatchSpan, ObjectNode, Report, Strength, Unscanned, Verdict,
 };
-pub use sink::{Child, ChildRole, Member, Sink};
+pub use sink::{Child, ChildRole, Link, Member, Sink};

@@ -563,6 +563,4 @@ pub enum NotRun {
     Certificate,
     /// `ioc`.
     OpenIoc,
-    /// `pdb`, `gdb`, `wdb`: kept, but no link is compared with them yet.
-    Phishing,
 }

@@ -53,6 +53,15 @@ pub struct Member<'a> {
     pub position: u32,
 }
 
+/// A link: what it shows and where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// Where it leads, as written.
+    pub real: &'a [u8],
+    /// What it shows, without markup; empty when it shows nothing but itself.
+    pub displayed: &'a [u8],
+}
+
 /// The engine as a format sees it.
 ///
 /// Every call that returns `Err(Stop)` means: return at once, with this value.
@@ -94,6 +103,12 @@ pub trait Sink {
     /// # Errors
     /// The scan ends here.
     fn heuristic(&mut self, name: &str) -> Result<(), Stop>;
+
+    /// Tells a link, for the lists of phishing addresses. The engine knows whether the object is one whose links count.
+    ///
+    /// # Errors
+    /// The scan ends here.
+    fn link(&mut self, link: &Link<'_>) -> Result<(), Stop>;
 
     /// Reports a fact for people and metadata (`key` is a dotted lower-case path).
     fn fact(&mut self, key: &str, value: &str);

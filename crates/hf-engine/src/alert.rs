@@ -23,6 +23,11 @@ impl Found {
         Self { name, kind: HitKind::Heuristic, origin: String::new(), spans: Vec::new() }
     }
 
+    /// Returns the finding that is made about a link.
+    pub(crate) fn of_link(name: &str) -> Self {
+        Self { kind: HitKind::Phishing, ..Self::heuristic(name) }
+    }
+
     /// Returns what a signature's match is told as.
     pub(crate) fn of_match(hit: &MatchHit, kind: HitKind) -> Self {
         Self {

@@ -56,6 +56,9 @@ pub(crate) fn matches_embedded(kind: FileType) -> bool {
     kind == FileType::Msexe
 }
 
+/// Name of a part of a mail that is a text and has no name of its own.
+pub(crate) const TEXT_PART: &[u8] = b"textpart";
+
 /// Returns the type by which signatures call an object that was found at an offset.
 pub(crate) fn plain(kind: FileType) -> FileType {
     match kind {

@@ -389,6 +389,18 @@ impl<'e> Scan<'e> {
         Ok(())
     }
 
+    /// True for a mail, and for what stands in one as a text: links in other pages are not told apart from those
+    /// of the page's author.
+    pub(crate) fn is_of_mail(&self, layer: &Layer<'_>) -> bool {
+        let is_mail =
+            |layer: &Layer<'_>| matches!(layer.file_type, FileType::Mail | FileType::Mhtml);
+        let name = usize::try_from(layer.node).ok().and_then(|node| self.report.objects.get(node));
+        // A page that is attached as a file is not looked at by clamscan.
+        let is_file = name.is_none_or(|node| node.name != quirks::TEXT_PART);
+        is_mail(layer)
+            || layer.parent.is_some_and(is_mail) && !(is_file && self.options().clamav_quirks)
+    }
+
     fn count(&mut self, layer: &Layer<'_>) {
         self.report.scanned_bytes = self.report.scanned_bytes.saturating_add(layer.size());
     }

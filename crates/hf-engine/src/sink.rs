@@ -1,9 +1,11 @@
 //! What a format sees of the engine while it opens one layer.
 
 use hf_core::{
-    Child, ChildRole, Defect, FileType, HitKind, Limits, Member, Reason, Report, ScanOptions, Sink,
-    Stop,
+    Child, ChildRole, Defect, FileType, HitKind, Limits, Link, Member, Reason, Report, ScanOptions,
+    Sink, Stop,
 };
+
+use hf_match::LinkChecks;
 
 use crate::alert::Found;
 use crate::layer::Layer;
@@ -70,6 +72,27 @@ impl Sink for LayerSink<'_, '_, '_> {
         self.scan.alert(self.layer, Found::heuristic(name))
     }
 
+    fn link(&mut self, link: &Link<'_>) -> Result<(), Stop> {
+        let options = self.scan.options();
+        let checks = LinkChecks {
+            ssl: options.alert_phishing_ssl,
+            cloak: options.alert_phishing_cloak,
+            clamav_names: options.clamav_quirks,
+        };
+        let matcher = &self.scan.engine.matcher;
+        let is_asked = options.phishing_urls
+            && options.dconf.phishing & DCONF_PHISHING_ENGINE != 0
+            && (matcher.has_phishing_lists() || checks.ssl || checks.cloak);
+        if !is_asked || !self.scan.is_of_mail(self.layer) {
+            return Ok(());
+        }
+        self.scan.poll()?;
+        match matcher.link(link.real, link.displayed, checks) {
+            Some(name) => self.scan.alert(self.layer, Found::of_link(name)),
+            None => Ok(()),
+        }
+    }
+
     fn fact(&mut self, key: &str, value: &str) {
         if !self.scan.options().full_tree {
             return;
@@ -106,6 +129,8 @@ impl LayerSink<'_, '_, '_> {
     }
 }
 
+/// Bit of the `PHISHING` parser configuration.
+const DCONF_PHISHING_ENGINE: u32 = 1;
 /// Facts kept for one object.
 const FACTS_MAX: usize = 512;
 /// Characters kept of one fact.

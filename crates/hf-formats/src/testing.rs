@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hf_core::{
-    Child, ChildRole, Defect, FileType, Halt, Limits, Member, Reason, ScanOptions, Sink, Stop,
+    Child, ChildRole, Defect, FileType, Halt, Limits, Link, Member, Reason, ScanOptions, Sink, Stop,
 };
 
 use crate::Format;
@@ -27,6 +27,8 @@ pub enum Event {
     Heuristic(String),
     /// A fact.
     Fact(String, String),
+    /// A link: where it leads, what it shows.
+    Link(Vec<u8>, Vec<u8>),
 }
 
 /// Records everything; never stops a scan but for its budget of calls.
@@ -99,6 +101,9 @@ impl Recorder {
                 Event::Unscanned(name, reason) => format!("unscanned {:?} {reason}", show(name)),
                 Event::Heuristic(name) => format!("heuristic {name}"),
                 Event::Fact(key, value) => format!("fact {key}={value}"),
+                Event::Link(real, displayed) => {
+                    format!("link {:?} shown as {:?}", show(real), show(displayed))
+                }
             };
             let _ = writeln!(text, "{line}");
         }
@@ -165,6 +170,11 @@ impl Sink for Recorder {
 
     fn heuristic(&mut self, name: &str) -> Result<(), Stop> {
         self.events.push(Event::Heuristic(name.to_owned()));
+        Ok(())
+    }
+
+    fn link(&mut self, link: &Link<'_>) -> Result<(), Stop> {
+        self.events.push(Event::Link(link.real.to_vec(), link.displayed.to_vec()));
         Ok(())
     }
 

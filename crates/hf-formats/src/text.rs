@@ -2,6 +2,7 @@
 
 use crate::Format;
 
+pub(crate) mod address;
 pub(crate) mod base64;
 mod dlp;
 pub(crate) mod fold;

@@ -336,7 +336,6 @@ impl Collector for PackBuilder {
         if sig.list != hf_core::signature::PhishingList::Allowed {
             self.count(meta);
         }
-        self.not_run(meta, NotRun::Phishing);
         self.small.phishing.push(named(meta, sig));
     }
 

@@ -21,6 +21,7 @@ use crate::hash::HashTables;
 use crate::magic::{MagicHit, MagicPatterns};
 use crate::member::CompiledContainer;
 use crate::pattern::Work;
+use crate::phishing::{LinkChecks, Phishing};
 use crate::small::{Named, Small};
 use crate::store::Store;
 use crate::stored::Head;
@@ -44,6 +45,7 @@ pub struct Matcher {
     /// Where the container signatures of each pack end in `small`.
     container_ends: Vec<usize>,
     magics: MagicPatterns,
+    phishing: Phishing,
     ignored: HashSet<String>,
     traits: Vec<Traits>,
     /// Where the tables of each target are in each pack.
@@ -227,6 +229,7 @@ impl Matcher {
         let containers = containers.collect();
         let ignored = ignored_names(&small.ignored);
         let magics = MagicPatterns::new(&small.magics);
+        let phishing = Phishing::new(&small.phishing);
         let hashes = packs.iter().map(HashTables::open).collect();
         let stores: Vec<Store> = packs.into_iter().map(Store::open).collect();
         let traits = stores.iter().map(|store| Traits::read(&store.pack)).collect();
@@ -244,6 +247,7 @@ impl Matcher {
             containers,
             container_ends,
             magics,
+            phishing,
             ignored,
             traits,
             places,
@@ -556,6 +560,18 @@ impl Matcher {
     #[must_use]
     pub fn passwords(&self) -> &[Named<PasswordSig>] {
         &self.small.passwords
+    }
+
+    /// True when there is a list of phishing addresses.
+    #[must_use]
+    pub fn has_phishing_lists(&self) -> bool {
+        self.phishing.has_lists()
+    }
+
+    /// Returns the name of what is wrong with a link that leads to `real` and shows `displayed`.
+    #[must_use]
+    pub fn link(&self, real: &[u8], displayed: &[u8], checks: LinkChecks) -> Option<&'static str> {
+        self.phishing.check(real, displayed, checks)
     }
 
     /// Returns the lines of phishing lists.

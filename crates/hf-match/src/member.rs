@@ -16,7 +16,7 @@ pub(crate) fn name_regex(pattern: &str) -> Result<meta::Regex, String> {
 }
 
 /// Escapes what is literal in POSIX and not in the engine's language.
-fn translate(pattern: &str) -> String {
+pub(crate) fn translate(pattern: &str) -> String {
     let mut out = String::from("(?s-u)");
     let mut chars = pattern.chars().peekable();
     while let Some(char) = chars.next() {

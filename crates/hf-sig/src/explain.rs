@@ -210,7 +210,6 @@ impl Collector for Words {
             NotRun::Catalog => "catalogue of signed files",
             NotRun::Certificate => "rule on a certificate",
             NotRun::OpenIoc => "OpenIOC document",
-            NotRun::Phishing => "address for phishing",
         };
         self.head(meta, &format!("{what}; it is read and not run"));
     }

@@ -106,22 +106,6 @@ fn inspect_says_what_no_format_opens() {
 }
 
 #[test]
-fn lists_of_addresses_are_told_as_not_run() {
-    let folder = folder();
-    let want = "2 Phishing: read and counted, not run yet";
-    for args in [
-        &["content", "info", "lists.pdb"][..],
-        &["content", "lint", "lists.pdb"],
-        &["content", "list", "-d", "lists.pdb"],
-    ] {
-        let said = text(&output(folder.path(), args));
-        assert!(said.contains(want), "{args:?}: {said}");
-    }
-    let said = text(&output(folder.path(), &["content", "list", "-d", "lists.wdb"]));
-    assert!(said.contains("1 Phishing: read and counted, not run yet"), "{said}");
-}
-
-#[test]
 fn status_tells_the_protections_of_a_real_worker() {
     let folder = folder();
     let said = output(folder.path(), &["status", "--json"]);

@@ -20,7 +20,7 @@ use super::header::{self, Headers, Partial};
 use super::lines::{Lines, is_blank, starts_with_word};
 use super::multipart::{self, Piece};
 use super::{binhex, uuencode, yenc};
-use crate::text::base64;
+use crate::text::{address, base64};
 use crate::{Format, FormatDoc, Stage};
 
 pub(crate) const FORMAT: Format = Format {
@@ -373,6 +373,9 @@ impl Walk<'_> {
         let default: &[u8] =
             if headers.is(b"text") || headers.kind.is_empty() { b"textpart" } else { b"part" };
         let name = sanitised(headers.name.as_deref().unwrap_or(default));
+        if default == b"textpart" && !headers.subtype().eq_ignore_ascii_case(b"html") {
+            address::tell(data, self.sink)?;
+        }
         let is_message =
             headers.is(b"message") && matches!(headers.subtype(), b"rfc822" | b"global" | b"news");
         let role = if is_message {

@@ -1,7 +1,7 @@
 //! HTML, also in UTF-16.
 //!
 //! Yields: the copy without comments, the copy without tags, the normalised scripts, documents in `data:` URLs and
-//! in style sheets; the targets of links as facts.
+//! in style sheets; the targets of links as facts, and links with what they show.
 //! Leaves out: pages that the links point to; scripts in attributes, which stay in the copies.
 //! Limits: `max_html_normalise_bytes`, `max_html_notags_bytes`; 4096 scripts, links and URLs each.
 //! Hostile input: any bytes are HTML; nothing can be broken.
@@ -11,9 +11,9 @@ mod data_url;
 mod entity;
 mod normalise;
 
-use hf_core::{Child, ChildRole, FileType, Halt, Reason, Sink, Stop};
+use hf_core::{Child, ChildRole, FileType, Halt, Link, Reason, Sink, Stop};
 
-use super::script;
+use super::{address, script};
 use crate::{Format, FormatDoc, Stage};
 
 pub(crate) const FORMAT: Format = Format {
@@ -90,11 +90,20 @@ fn copies(text: &[u8], source_len: u64, sink: &mut dyn Sink) -> Result<(), Stop>
             sink.child(Child { name: &url.name, data: &url.data, role: ChildRole::Member })?;
         }
     }
+    links(text, &normalised.links, sink)?;
     for uri in normalised.uris.iter().take(FACTS_MAX) {
         let text = String::from_utf8_lossy(uri.get(..FACT_LEN_MAX).unwrap_or(uri));
         sink.fact("uri", &text);
     }
     Ok(())
+}
+
+/// Tells the links; those that stand in the text when there are no others.
+fn links(text: &[u8], links: &[normalise::Shown], sink: &mut dyn Sink) -> Result<(), Stop> {
+    for link in links {
+        sink.link(&Link { real: &link.real, displayed: &link.displayed })?;
+    }
+    if links.is_empty() { address::tell(text, sink) } else { Ok(()) }
 }
 
 const URLS_IN_STYLE_MAX: usize = 256;

@@ -68,7 +68,6 @@ const NO_BYTECODE: &str = "bytecode signatures are counted but not run";
 const MODES: &[&str] = &["Auto", "ForceJIT", "ForceInterpreter", "Test"];
 const STATISTICS: &[&str] = &["none", "bytecode", "pcre"];
 const CARD_MODES: &[&str] = &["0", "1"];
-const NO_LINKS: &str = "URL lists are read but links are not compared yet";
 const NO_PARTITIONS: &str = "disk images are not divided into partitions yet";
 const NO_HWP3: &str = "HWP3 documents are not opened yet";
 const PCRE: &str = "expressions run in linear time, or with a limit of Holdfast's own";
@@ -126,7 +125,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("structured-cc-mode", ' ', OneOf(CARD_MODES), "0 = all cards, 1 = credit cards only"),
     row("scan-mail", ' ', ON, "Scan mail files"),
     row("phishing-sigs", ' ', ON, "Enable signature-based phishing detection"),
-    told("phishing-scan-urls", ON, NO_LINKS, "Enable URL-based phishing detection"),
+    row("phishing-scan-urls", ' ', ON, "Enable URL-based phishing detection"),
     row("heuristic-alerts", ' ', ON, "Heuristic alerts"),
     row("heuristic-scan-precedence", ' ', OFF, "Stop as soon as a heuristic match is found"),
     row("normalize", ' ', ON, "Normalize HTML, script and text files"),
@@ -149,8 +148,8 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("alert-encrypted-doc", ' ', OFF, "Alert on encrypted documents"),
     row("alert-macros", ' ', OFF, "Alert on OLE2 files containing VBA macros"),
     row("alert-exceeds-max", ' ', OFF, "Alert on files that exceed a limit"),
-    told("alert-phishing-ssl", OFF, NO_LINKS, "Alert on SSL mismatches in URLs"),
-    told("alert-phishing-cloak", OFF, NO_LINKS, "Alert on cloaked URLs"),
+    row("alert-phishing-ssl", ' ', OFF, "Alert on SSL mismatches in URLs"),
+    row("alert-phishing-cloak", ' ', OFF, "Alert on cloaked URLs"),
     told("alert-partition-intersection", OFF, NO_PARTITIONS, "Alert on partition intersections"),
     row("nocerts", ' ', OFF, "Do not verify Authenticode"),
     told("dumpcerts", OFF, NO_CERTS, "Dump Authenticode certificates"),
@@ -197,8 +196,8 @@ pub(crate) static OPTIONS: &[Opt] = &[
     told("dev-performance", OFF, "use `cargo xtask bench`", ""),
     row("algorithmic-detection", ' ', ON, ""),
     row("block-max", ' ', OFF, ""),
-    told("phishing-ssl", OFF, NO_LINKS, ""),
-    told("phishing-cloak", OFF, NO_LINKS, ""),
+    row("phishing-ssl", ' ', OFF, ""),
+    row("phishing-cloak", ' ', OFF, ""),
     told("partition-intersection", OFF, NO_PARTITIONS, ""),
     row("block-macros", ' ', OFF, ""),
     row("block-encrypted", ' ', OFF, ""),

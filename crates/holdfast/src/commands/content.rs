@@ -68,9 +68,7 @@ impl Collector for Checker {
     fn icon(&mut self, _: SigMeta<'_>, _: IconSig) {}
     fn magic(&mut self, _: SigMeta<'_>, _: MagicSig) {}
     fn password(&mut self, _: SigMeta<'_>, _: PasswordSig) {}
-    fn phishing(&mut self, meta: SigMeta<'_>, _: PhishingSig) {
-        self.not_run(meta, NotRun::Phishing);
-    }
+    fn phishing(&mut self, _: SigMeta<'_>, _: PhishingSig) {}
     fn ignore(&mut self, _: SigMeta<'_>, _: IgnoreSig) {}
     fn config(&mut self, _: SigMeta<'_>, _: ConfigSig) {}
     fn yara(&mut self, meta: SigMeta<'_>, text: &str) {

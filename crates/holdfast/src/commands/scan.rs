@@ -353,6 +353,8 @@ fn scan_options(matches: &ArgMatches) -> ScanOptions {
         alert_broken: on("alert-broken"),
         alert_broken_media: on("alert-broken"),
         alert_exceeds_max: on("alert-exceeds-max"),
+        alert_phishing_ssl: on("alert-phishing"),
+        alert_phishing_cloak: on("alert-phishing"),
         detect_structured: on("detect-structured"),
         yara: matches.get_one::<String>("yara").is_none_or(|mode| mode != "no"),
         explain: on("explain"),

@@ -25,6 +25,18 @@ pub(super) struct Normalised {
     pub(super) data_urls: Vec<DataUrl>,
     /// Targets of links, as written.
     pub(super) uris: Vec<Vec<u8>>,
+    /// Links with what they show.
+    pub(super) links: Vec<Shown>,
+}
+
+/// A link with what it shows: a text or its title, the address of an image inside it, or, for a form, where a link
+/// inside it leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Where it leads.
+    pub(super) real: Vec<u8>,
+    /// What it shows.
+    pub(super) displayed: Vec<u8>,
 }
 
 /// A script in the cleaned text.
@@ -87,12 +99,17 @@ pub(super) fn normalise(text: &[u8], with_no_tags: bool) -> Normalised {
         open: None,
         after_dot: false,
         encoded_page: false,
+        tag_off: 0,
+        anchor: None,
+        form: None,
     };
     state.skip_space();
     while let Some(byte) = state.peek() {
         state.one(byte);
     }
     state.close_script();
+    state.tag_off = state.at;
+    state.close_anchor();
     state.out
 }
 
@@ -113,6 +130,12 @@ struct State<'a> {
     after_dot: bool,
     /// The page's language says that its scripts are encoded.
     encoded_page: bool,
+    /// Where the last tag began.
+    tag_off: usize,
+    /// The open link: where it leads, and where its text began.
+    anchor: Option<(Vec<u8>, usize)>,
+    /// Where the open form leads.
+    form: Option<Vec<u8>>,
 }
 
 fn is_space(byte: u8) -> bool {
@@ -194,6 +217,7 @@ impl<'a> State<'a> {
         }
         match byte {
             b'<' => {
+                self.tag_off = self.at;
                 self.step(1);
                 self.keep(b'<');
                 if !self.script {
@@ -534,11 +558,94 @@ impl<'a> State<'a> {
                 self.show(b' ');
             }
         }
+        self.links(name, &tag);
         let room = NOTES_MAX.saturating_sub(self.out.uris.len());
         self.out.uris.extend(tag.uris.into_iter().take(room));
         self.skip_space();
     }
 }
+
+impl State<'_> {
+    /// Notes what a tag means for links.
+    fn links(&mut self, name: &[u8], tag: &Tag) {
+        let address = tag.uris.first().cloned().unwrap_or_default();
+        match name {
+            b"a" => {
+                self.close_anchor();
+                if tag.uris.is_empty() {
+                    return;
+                }
+                if let Some(form) = self.form.clone() {
+                    self.link(form, address.clone());
+                }
+                if let Some(title) = &tag.title {
+                    self.link(address.clone(), title.clone());
+                }
+                self.anchor = Some((address, self.at));
+            }
+            b"/a" => self.close_anchor(),
+            b"form" => self.form = Some(address),
+            b"/form" => self.form = None,
+            b"img" | b"iframe" | b"area" => {
+                if let Some((real, _)) = self.anchor.clone() {
+                    self.link(real, address);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes the open link with its text.
+    fn close_anchor(&mut self) {
+        let Some((real, start)) = self.anchor.take() else { return };
+        let end = self.tag_off.min(start.saturating_add(ANCHOR_LEN_MAX));
+        let displayed = without_tags(self.text.get(start..end).unwrap_or_default());
+        self.link(real, displayed);
+    }
+
+    fn link(&mut self, mut real: Vec<u8>, mut displayed: Vec<u8>) {
+        if self.out.links.len() < NOTES_MAX {
+            real.truncate(LINK_LEN_MAX);
+            displayed.truncate(LINK_LEN_MAX);
+            self.out.links.push(Shown { real, displayed });
+        }
+    }
+}
+
+/// Returns what a text shows, references replaced.
+fn without_tags(mut text: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::new();
+    while let Some((byte, behind)) = text.split_first() {
+        text = behind;
+        match byte {
+            b'<' => {
+                let end =
+                    memchr::memchr(b'>', behind).map_or(behind.len(), |at| at.saturating_add(1));
+                text = behind.get(end..).unwrap_or_default();
+            }
+            b'&' => {
+                let whole = [b"&", behind.get(..16).unwrap_or(behind)].concat();
+                match entity::decode(&whole) {
+                    Some(decoded) => {
+                        match decoded.ascii {
+                            Some(ascii) => shown.push(ascii),
+                            None => shown.extend_from_slice(&decoded.bytes),
+                        }
+                        text = behind.get(decoded.len.saturating_sub(1)..).unwrap_or_default();
+                    }
+                    None => shown.push(b'&'),
+                }
+            }
+            _ => shown.push(*byte),
+        }
+    }
+    shown
+}
+
+/// Ours: bytes of markup that are read as the text of one link.
+const ANCHOR_LEN_MAX: usize = 4096;
+/// Ours: bytes kept of an address or a text.
+const LINK_LEN_MAX: usize = 1024;
 
 /// What was noted in a tag.
 #[derive(Default)]
@@ -547,6 +654,7 @@ struct Tag {
     shown: Option<Vec<u8>>,
     uris: Vec<Vec<u8>>,
     language: Option<Vec<u8>>,
+    title: Option<Vec<u8>>,
     after_data: bool,
 }
 
@@ -566,6 +674,8 @@ impl Tag {
             self.uris.push(value);
         } else if name.eq_ignore_ascii_case(b"language") {
             self.language = Some(value);
+        } else if name == b"title" && tag == b"a" {
+            self.title = Some(value);
         }
     }
 }

@@ -1,0 +1,38 @@
+//! Web addresses that stand in a text.
+//!
+//! Yields: links that show nothing but themselves, at most 1024, each cut at 1024 bytes.
+//! Leaves out: addresses without a scheme.
+
+use hf_core::{Link, Sink, Stop};
+use memchr::memmem;
+
+/// Tells the addresses in a text.
+pub(crate) fn tell(text: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
+    let mut told = 0_usize;
+    let mut behind = 0;
+    for colon in memmem::find_iter(text, b"://") {
+        if colon < behind || told == ADDRESSES_MAX {
+            continue;
+        }
+        let before = text.get(behind..colon).unwrap_or_default();
+        let scheme = [b"https".as_slice(), b"http", b"ftp"].into_iter().find(|scheme| {
+            let start = before.len().checked_sub(scheme.len());
+            start
+                .and_then(|at| before.get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(scheme))
+        });
+        let Some(scheme) = scheme else { continue };
+        let start = colon.saturating_sub(scheme.len());
+        let rest = text.get(start..).unwrap_or_default();
+        let is_end = |byte: &u8| *byte <= b' ' || b"<>\"'".contains(byte) || *byte == 0x7f;
+        let len = rest.iter().take(ADDRESS_LEN_MAX).position(is_end);
+        let real = rest.get(..len.unwrap_or(ADDRESS_LEN_MAX)).unwrap_or(rest);
+        sink.link(&Link { real, displayed: b"" })?;
+        told = told.saturating_add(1);
+        behind = start.saturating_add(real.len());
+    }
+    Ok(())
+}
+
+const ADDRESSES_MAX: usize = 1024;
+const ADDRESS_LEN_MAX: usize = 1024;
