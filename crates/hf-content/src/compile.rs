@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hf_core::signature::{
-    BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, LogicalSig, MagicSig,
-    NotRun, PasswordSig, PhishingSig, SigMeta,
+    BodySig, CertificateSig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig,
+    LogicalSig, MagicSig, NotRun, PasswordSig, PhishingSig, SigMeta,
 };
 use hf_match::PackBuilder;
 use hf_pack::{Pack, PackMeta, PackWriter, SourceMeta};
@@ -133,8 +133,8 @@ macro_rules! pass_on {
 impl Collector for Tee {
     pass_on! {
         hash: HashSig<'_>, body: BodySig, logical: LogicalSig, container: ContainerSig, icon: IconSig,
-        magic: MagicSig, password: PasswordSig, phishing: PhishingSig, config: ConfigSig, yara: &str,
-        not_run: NotRun
+        magic: MagicSig, password: PasswordSig, phishing: PhishingSig, certificate: CertificateSig, config: ConfigSig,
+        yara: &str, not_run: NotRun
     }
 
     fn ignore(&mut self, meta: SigMeta<'_>, sig: IgnoreSig) {

@@ -66,6 +66,8 @@ pub enum HitKind {
     Heuristic,
     /// URL list.
     Phishing,
+    /// Rule on a certificate.
+    Certificate,
 }
 
 /// Where a part of a signature matched.

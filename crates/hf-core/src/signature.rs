@@ -47,7 +47,9 @@ pub trait Collector {
     fn config(&mut self, meta: SigMeta<'_>, sig: ConfigSig);
     /// Takes the text of a YARA file; its name is empty.
     fn yara(&mut self, meta: SigMeta<'_>, text: &str);
-    /// Takes note of something that is read and counted but not run (`cbc`, `cat`, `crb`).
+    /// Takes a rule on a certificate (`crb`).
+    fn certificate(&mut self, meta: SigMeta<'_>, sig: CertificateSig);
+    /// Takes note of something that is read and counted but not run (`cbc`, `cat`, `ioc`).
     fn not_run(&mut self, meta: SigMeta<'_>, what: NotRun);
 }
 
@@ -509,6 +511,26 @@ pub struct PhishingSig {
     pub fields: Vec<String>,
 }
 
+/// A rule on certificates of signers of programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the language")]
+pub struct CertificateSig {
+    /// Trusted, else blocked.
+    pub trusted: bool,
+    /// SHA-1 of the subject's content, in DER without tag and length.
+    pub subject: [u8; 20],
+    /// SHA-1 of the serial number's content; none for any.
+    pub serial: Option<[u8; 20]>,
+    /// Modulus of the RSA key, the most significant byte first.
+    pub modulus: Vec<u8>,
+    /// May sign programs.
+    pub code_sign: bool,
+    /// May sign time stamps.
+    pub time_sign: bool,
+    /// May sign certificates.
+    pub cert_sign: bool,
+}
+
 /// A line of an ignore list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IgnoreSig {
@@ -559,8 +581,6 @@ pub enum NotRun {
     Bytecode,
     /// `cat`.
     Catalog,
-    /// `crb`.
-    Certificate,
     /// `ioc`.
     OpenIoc,
 }

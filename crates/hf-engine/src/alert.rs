@@ -111,9 +111,15 @@ impl Scan<'_> {
                 break;
             }
         }
-        self.report.hits.retain(|hit| hit.object < root.node);
-        self.report.trusted |= root.parent.is_none();
+        self.trust(root);
         true
+    }
+
+    /// Trusts a layer with all that is in it.
+    pub(crate) fn trust(&mut self, layer: &Layer<'_>) {
+        layer.trusted.set(true);
+        self.report.hits.retain(|hit| hit.object < layer.node);
+        self.report.trusted |= layer.parent.is_none();
     }
 
     fn allowed(&self, layer: &Layer<'_>) -> bool {

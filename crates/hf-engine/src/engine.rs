@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hf_core::signature::{ConfigCategory, ConfigSig, MagicSig, PasswordSig};
+use hf_core::signature::{CertificateSig, ConfigCategory, ConfigSig, MagicSig, PasswordSig};
 use hf_core::{DconfFlags, Limits, Report, ScanOptions};
 use hf_match::{Matcher, Scratch};
 use hf_pack::Pack;
@@ -34,6 +34,9 @@ pub(crate) struct Parts {
     pub(crate) options: ScanOptions,
     pub(crate) magics: Option<Vec<MagicSig>>,
     pub(crate) passwords: Vec<PasswordSig>,
+    /// Rules on certificates, and their names.
+    pub(crate) certificates: Vec<CertificateSig>,
+    pub(crate) certificate_names: Vec<String>,
 }
 
 /// Scans objects, one at a time. Lives as long as its process: compiled rules are never given back.
@@ -61,12 +64,17 @@ impl Engine {
             matcher.magics().iter().map(|named| named.sig.clone()).collect();
         let newest_first = matcher.passwords().iter().rev();
         let passwords = newest_first.map(|named| named.sig.clone()).collect();
+        let certificates = matcher.certificates().iter().map(|named| named.sig.clone()).collect();
+        let certificate_names =
+            matcher.certificates().iter().map(|named| named.name.clone()).collect();
         let parts = Parts {
             matcher,
             limits: setup.limits,
             options,
             magics: (!magics.is_empty()).then_some(magics),
             passwords,
+            certificates,
+            certificate_names,
         };
         Ok(Self { parts, scratch: Scratch::default(), rules, warnings })
     }

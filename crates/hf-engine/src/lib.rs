@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod alert;
+mod certificates;
 mod engine;
 mod layer;
 mod matching;

@@ -297,6 +297,9 @@ impl<'e> Scan<'e> {
 
     /// Does the steps of one layer; returns the type that a handler signature asks for.
     fn steps(&mut self, layer: &Layer<'_>) -> Result<Option<FileType>, Stop> {
+        if !self.certificates(layer)? {
+            return Ok(None);
+        }
         self.open(layer, layer.file_type, Stage::BeforeMatch)?;
         let quirks = self.options().clamav_quirks;
         let matched = !quirks || !layer.embedded || quirks::matches_embedded(layer.file_type);

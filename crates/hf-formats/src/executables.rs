@@ -8,6 +8,7 @@ use crate::Format;
 
 pub(crate) mod dex;
 pub(crate) mod dotnet;
+pub(crate) mod authenticode;
 pub(crate) mod elf;
 mod endian;
 pub(crate) mod java;

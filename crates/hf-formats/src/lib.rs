@@ -26,6 +26,7 @@ pub mod testing_exe;
 mod text;
 mod unpack;
 
+pub use executables::authenticode::{Signed, check_signature};
 pub use executables::pe::icons::{icon_matches, icons};
 pub use executables::{clamav_exe_view, exe_view, section_ranges};
 pub use format::{FORMATS, Format, FormatDoc, Stage, format_for};

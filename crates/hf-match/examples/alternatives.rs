@@ -11,8 +11,8 @@ use std::time::Duration;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use hf_core::Target;
 use hf_core::signature::{
-    BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, Item, LogicalSig,
-    MagicSig, NotRun, PasswordSig, PhishingSig, SigMeta, Sub,
+    BodySig, CertificateSig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, Item,
+    LogicalSig, MagicSig, NotRun, PasswordSig, PhishingSig, SigMeta, Sub,
 };
 use hf_sig::{IgnoreSet, LoadOptions};
 
@@ -57,6 +57,7 @@ impl Collector for Literals {
     fn magic(&mut self, _: SigMeta<'_>, _: MagicSig) {}
     fn password(&mut self, _: SigMeta<'_>, _: PasswordSig) {}
     fn phishing(&mut self, _: SigMeta<'_>, _: PhishingSig) {}
+    fn certificate(&mut self, _: SigMeta<'_>, _: CertificateSig) {}
     fn ignore(&mut self, _: SigMeta<'_>, _: IgnoreSig) {}
     fn config(&mut self, _: SigMeta<'_>, _: ConfigSig) {}
     fn yara(&mut self, _: SigMeta<'_>, _: &str) {}

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use hf_core::Target;
 use hf_core::signature::{
-    BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, LogicalSig, MagicSig,
-    NotRun, OffsetBase, PasswordSig, PhishingSig, SigMeta, Sub,
+    BodySig, CertificateSig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig,
+    LogicalSig, MagicSig, NotRun, OffsetBase, PasswordSig, PhishingSig, SigMeta, Sub,
 };
 use hf_pack::{NotRunCount, PackMeta, PackWriter, SourceMeta, WritePackError};
 
@@ -337,6 +337,10 @@ impl Collector for PackBuilder {
             self.count(meta);
         }
         self.small.phishing.push(named(meta, sig));
+    }
+
+    fn certificate(&mut self, meta: SigMeta<'_>, sig: CertificateSig) {
+        self.small.certificates.push(named(meta, sig));
     }
 
     fn ignore(&mut self, meta: SigMeta<'_>, sig: IgnoreSig) {

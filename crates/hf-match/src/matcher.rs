@@ -9,7 +9,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use hf_core::signature::{ConfigSig, IconSig, IgnoreSig, MagicSig, PasswordSig, PhishingSig};
+use hf_core::signature::{
+    CertificateSig, ConfigSig, IconSig, IgnoreSig, MagicSig, PasswordSig, PhishingSig,
+};
 use hf_core::{Facts, FileType, HitKind, Limits, MatchSpan, Member, ScanOptions, Stop, Target};
 use hf_pack::Pack;
 
@@ -560,6 +562,12 @@ impl Matcher {
     #[must_use]
     pub fn passwords(&self) -> &[Named<PasswordSig>] {
         &self.small.passwords
+    }
+
+    /// Returns the rules on certificates in load order.
+    #[must_use]
+    pub fn certificates(&self) -> &[Named<CertificateSig>] {
+        &self.small.certificates
     }
 
     /// True when there is a list of phishing addresses.

@@ -3,7 +3,7 @@
 use std::io::{Seek, Write};
 
 use hf_core::signature::{
-    ConfigSig, ContainerSig, IconSig, IgnoreSig, MagicSig, PasswordSig, PhishingSig,
+    CertificateSig, ConfigSig, ContainerSig, IconSig, IgnoreSig, MagicSig, PasswordSig, PhishingSig,
 };
 use hf_pack::{Pack, PackWriter, SectionId, WritePackError};
 use serde::de::DeserializeOwned;
@@ -32,6 +32,7 @@ pub(crate) struct Small {
     pub(crate) magics: Vec<Named<MagicSig>>,
     pub(crate) passwords: Vec<Named<PasswordSig>>,
     pub(crate) phishing: Vec<Named<PhishingSig>>,
+    pub(crate) certificates: Vec<Named<CertificateSig>>,
     pub(crate) ignored: Vec<Named<IgnoreSig>>,
     pub(crate) config: Vec<Named<ConfigSig>>,
     pub(crate) yara: Vec<Named<String>>,
@@ -45,6 +46,7 @@ impl Small {
             magics: list(pack, MAGICS),
             passwords: list(pack, PASSWORDS),
             phishing: list(pack, PHISHING),
+            certificates: list(pack, CERTIFICATES),
             ignored: list(pack, IGNORED),
             config: list(pack, CONFIG),
             yara: list(pack, SectionId::YARA_BASE),
@@ -61,6 +63,7 @@ impl Small {
         put(pack, PASSWORDS, &self.passwords)?;
         put(pack, PHISHING, &self.phishing)?;
         put(pack, IGNORED, &self.ignored)?;
+        put(pack, CERTIFICATES, &self.certificates)?;
         put(pack, CONFIG, &self.config)?;
         put(pack, SectionId::YARA_BASE, &self.yara)
     }
@@ -72,6 +75,7 @@ impl Small {
         self.magics.append(&mut other.magics);
         self.passwords.append(&mut other.passwords);
         self.phishing.append(&mut other.phishing);
+        self.certificates.append(&mut other.certificates);
         self.ignored.append(&mut other.ignored);
         self.config.append(&mut other.config);
         self.yara.append(&mut other.yara);
@@ -102,3 +106,4 @@ const PASSWORDS: SectionId = SectionId::OTHER_BASE.plus(3);
 const PHISHING: SectionId = SectionId::OTHER_BASE.plus(4);
 const IGNORED: SectionId = SectionId::OTHER_BASE.plus(5);
 const CONFIG: SectionId = SectionId::OTHER_BASE.plus(6);
+const CERTIFICATES: SectionId = SectionId::OTHER_BASE.plus(7);

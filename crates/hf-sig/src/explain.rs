@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use hf_core::{
     FileType, Target,
     signature::{
-        BodySig, Collector, ConfigSig, ContainerSig, HashOf, HashSig, IconSig, IgnoreSig,
-        LogicalSig, MagicRule, MagicSig, NotRun, PasswordSig, PhishingList, PhishingSig, SigMeta,
-        SizeRange,
+        BodySig, CertificateSig, Collector, ConfigSig, ContainerSig, HashOf, HashSig, IconSig,
+        IgnoreSig, LogicalSig, MagicRule, MagicSig, NotRun, PasswordSig, PhishingList, PhishingSig,
+        SigMeta, SizeRange,
     },
 };
 
@@ -186,6 +186,26 @@ impl Collector for Words {
         self.say(format!("{what}: {}", escaped(&sig.fields.join(" : "))));
     }
 
+    fn certificate(&mut self, meta: SigMeta<'_>, sig: CertificateSig) {
+        let what = if sig.trusted { "trusted" } else { "blocked" };
+        self.head(meta, &format!("programs signed with this certificate are {what}"));
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        self.say(format!("SHA-1 of the subject {}", hex(&sig.subject)));
+        if let Some(serial) = sig.serial {
+            self.say(format!("SHA-1 of the serial number {}", hex(&serial)));
+        }
+        self.say(format!("RSA key of {} bits", sig.modulus.len() * 8));
+        for (may, words) in [
+            (sig.code_sign, "may sign programs"),
+            (sig.time_sign, "may sign time stamps"),
+            (sig.cert_sign, "may sign certificates"),
+        ] {
+            if may && sig.trusted {
+                self.say(words.to_owned());
+            }
+        }
+    }
+
     fn ignore(&mut self, meta: SigMeta<'_>, sig: IgnoreSig) {
         self.head(meta, "signatures of this name are left out");
         if let Some(md5) = sig.line_md5 {
@@ -208,7 +228,6 @@ impl Collector for Words {
         let what = match what {
             NotRun::Bytecode => "bytecode program",
             NotRun::Catalog => "catalogue of signed files",
-            NotRun::Certificate => "rule on a certificate",
             NotRun::OpenIoc => "OpenIOC document",
         };
         self.head(meta, &format!("{what}; it is read and not run"));

@@ -5,6 +5,7 @@
 pub(crate) mod byte_compare;
 pub(crate) mod cdb;
 pub(crate) mod cfg;
+pub(crate) mod crb;
 pub(crate) mod db;
 pub(crate) mod expr;
 pub(crate) mod ftm;
@@ -96,7 +97,7 @@ pub(crate) static ALL: &[Entry] = &[
     entry_of(Language::Cvd, &[".cvd"], Reader::Whole(cvd::read_cvd)),
     entry_of(Language::Cld, &[".cld"], Reader::Whole(cvd::read_cld)),
     entry_of(Language::Cud, &[".cud"], Reader::Whole(cvd::read_cud)),
-    entry_of(Language::Certificates, &[".crb"], Reader::Lines(not_run::CERTIFICATES)),
+    entry_of(Language::Certificates, &[".crb"], Reader::Lines(crb::LINES)),
     entry_of(Language::Hash, &[".hdb", ".hsb"], Reader::Lines(hash::OBJECTS)),
     unwanted(Language::Hash, &[".hdu", ".hsu"], Reader::Lines(hash::OBJECTS)),
     entry_of(Language::Hash, &[".fp", ".sfp"], Reader::Lines(hash::ALLOWED)),

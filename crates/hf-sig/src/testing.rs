@@ -105,6 +105,9 @@ impl Collector for Kept {
         self.note(meta);
         self.phishings.push(sig);
     }
+    fn certificate(&mut self, meta: SigMeta<'_>, _: CertificateSig) {
+        self.note(meta);
+    }
     fn ignore(&mut self, meta: SigMeta<'_>, sig: IgnoreSig) {
         self.note(meta);
         self.ignores.push(sig);

@@ -1,56 +1,17 @@
-//! Content that is read and counted but not run: bytecode (`cbc`), certificate rules (`crb`), catalogues (`cat`), and
-//! OpenIOC documents (`ioc`), of which the digests become signatures.
+//! Content that is read and counted but not run: bytecode (`cbc`), catalogues (`cat`), and OpenIOC documents (`ioc`),
+//! of which the digests become signatures.
 //!
 //! Promises: nothing of it is dropped in silence; what is cheap to check is checked.
 //! Sources: ClamAV's documentation; clamscan 1.4.6.
 
 use hf_core::signature::{HashOf, HashSig, NotRun};
 
-use super::{Empty, Lines, tdb};
+use super::tdb;
 use crate::{
-    diagnostic::{Diagnostic, Fault, Severity, codes},
-    load::{Loading, Outcome, name_of},
-    text::{Text, atoi},
+    diagnostic::{Diagnostic, Severity, codes},
+    load::Loading,
+    text::Text,
 };
-
-pub(super) const CERTIFICATES: Lines =
-    Lines { blank: true, counted: false, empty: Empty::Allowed, ..Lines::new(certificate) };
-
-/// `Name;Trusted;Subject;Serial;Pubkey;Exponent;CodeSign;TimeSign;CertSign;NotBefore;Comment[;minFL[;maxFL]]`.
-fn certificate(loading: &mut Loading<'_>, line: Text<'_>) -> Result<Outcome, Fault> {
-    let fields = line.split(b';');
-    if !(11..=13).contains(&fields.len()) {
-        let reason = format!("a certificate rule has 11 to 13 fields, here are {}", fields.len());
-        return Err(line.fault(&codes::CERTIFICATE, reason));
-    }
-    let levels = &fields[11..];
-    let level = i64::from(loading.options.flevel);
-    if levels.first().is_some_and(|min| atoi(min.bytes()) > level)
-        || levels.get(1).is_some_and(|max| atoi(max.bytes()) < level)
-    {
-        return Ok(Outcome::Skipped);
-    }
-    let bad = |place: Text<'_>, reason: &str| place.fault(&codes::CERTIFICATE, reason);
-    for idx in [1, 6, 7, 8] {
-        if !(fields[idx].is(b"0") || fields[idx].is(b"1")) {
-            return Err(bad(fields[idx], "the flag is neither 0 nor 1"));
-        }
-    }
-    let hex =
-        |text: Text<'_>| text.hex().map_err(|fault| Fault { code: &codes::CERTIFICATE, ..fault });
-    if hex(fields[2])?.len() != 20 {
-        return Err(bad(fields[2], "the subject is not a SHA-1 digest"));
-    }
-    if !matches!(hex(fields[3])?.len(), 0 | 20) {
-        return Err(bad(fields[3], "the serial number is not a SHA-1 digest"));
-    }
-    if hex(fields[4])?.is_empty() {
-        return Err(bad(fields[4], "the public key is missing"));
-    }
-    let name = name_of(fields[0])?;
-    loading.out.not_run(loading.place.meta(&name), NotRun::Certificate);
-    Ok(Outcome::Taken)
-}
 
 /// Reads the first two lines of a program: the header, and its logical signature or name.
 pub(super) fn bytecode(loading: &mut Loading<'_>, bytes: &[u8]) -> Result<(), Box<Diagnostic>> {
@@ -209,25 +170,6 @@ fn word<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use crate::testing::{Got, check, take};
-
-    #[test]
-    fn certificates() {
-        let sha = "d41d8cd98f00b204e9800998ecf8427ed41d8cd9";
-        for (line, want) in [
-            (format!("A;1;{sha};;d41d;01;1;0;1;0;c"), Got::Taken(1)),
-            (format!("\nA;0;{sha};{sha};d41d;01;1;0;1;x;c;10;300\n"), Got::Taken(1)),
-            (format!("A;1;{sha};;d41d;01;1;0;1;;c;217"), Got::Skipped),
-            (format!("A;2;{sha};;d41d;01;1;0;1;;c"), Got::Refused("HF0409")),
-            (format!("A;1;{};;d41d;01;1;0;1;;c", &sha[2..]), Got::Refused("HF0409")),
-            (format!("A;1;{sha};d4;d41d;01;1;0;1;;c"), Got::Refused("HF0409")),
-            (format!("A;1;{sha};;zz;01;1;0;1;;c"), Got::Refused("HF0409")),
-            (format!("A;1;{sha};;;01;1;0;1;;c"), Got::Refused("HF0409")),
-            (format!("A;1;{sha};;d41d;01;2;0;1;;c"), Got::Refused("HF0409")),
-            (format!("A;1;{sha};;d41d;01;1;0;1;"), Got::Refused("HF0409")),
-        ] {
-            check("x.crb", &line, want);
-        }
-    }
 
     #[test]
     fn programs() {

@@ -34,6 +34,9 @@ impl Collector for Nowhere {
     fn phishing(&mut self, _: SigMeta<'_>, _: PhishingSig) {
         self.count += 1;
     }
+    fn certificate(&mut self, _: SigMeta<'_>, _: CertificateSig) {
+        self.count += 1;
+    }
     fn ignore(&mut self, _: SigMeta<'_>, _: IgnoreSig) {
         self.count += 1;
     }

@@ -9,8 +9,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::ArgMatches;
 use hf_core::signature::{
-    BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, LogicalSig, MagicSig,
-    NotRun, PasswordSig, PhishingSig, SigMeta,
+    BodySig, CertificateSig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig,
+    LogicalSig, MagicSig, NotRun, PasswordSig, PhishingSig, SigMeta,
 };
 use hf_pack::Pack;
 use hf_sig::{Diagnostic, IgnoreSet, LoadOptions, Severity};
@@ -69,6 +69,7 @@ impl Collector for Checker {
     fn magic(&mut self, _: SigMeta<'_>, _: MagicSig) {}
     fn password(&mut self, _: SigMeta<'_>, _: PasswordSig) {}
     fn phishing(&mut self, _: SigMeta<'_>, _: PhishingSig) {}
+    fn certificate(&mut self, _: SigMeta<'_>, _: CertificateSig) {}
     fn ignore(&mut self, _: SigMeta<'_>, _: IgnoreSig) {}
     fn config(&mut self, _: SigMeta<'_>, _: ConfigSig) {}
     fn yara(&mut self, meta: SigMeta<'_>, text: &str) {

@@ -154,7 +154,12 @@ static SCAN_OPTIONS: &[Opt] = &[
     opt("alert-macros", Switch, LOOK, "Report documents with macros as findings"),
     opt("alert-broken", Switch, LOOK, "Report broken executables and images as findings"),
     opt("alert-exceeds-max", Switch, LOOK, "Report exceeded limits as findings"),
-    opt("alert-phishing", Switch, LOOK, "Report links in mails that hide where they lead as findings"),
+    opt(
+        "alert-phishing",
+        Switch,
+        LOOK,
+        "Report links in mails that hide where they lead as findings",
+    ),
     opt("detect-structured", Switch, LOOK, "Report card and social security numbers"),
     opt("like-clamav", Switch, LOOK, "Follow ClamAV's visible quirks (docs/compatibility.md)"),
     opt("json", Switch, TELL, "One JSON object on each line, for every file (docs/json.md)"),

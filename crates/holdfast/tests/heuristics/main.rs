@@ -4,5 +4,8 @@
 //! Promises: every case is in one table per kind of finding; a case that differs for a reason says so in its table.
 //! Leaves out: machines without `clamscan`, unless they are CI.
 
+mod alerts;
+mod authenticode;
+mod known;
 mod phishing;
 mod run;
