@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hf_core::signature::HashOf;
 use hf_core::{ExeKind, Facts as _, FileType, HitKind, MatchSpan, Reason, Stop, Strength, Target};
-use hf_match::{MatchHit, Subject};
+use hf_match::{MatchHit, Scope, Subject};
 use md5::{Digest as _, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -77,7 +77,11 @@ impl Scan<'_> {
             return Ok(None);
         }
         let kind = layer.file_type;
-        let subject = Subject::new(layer.bytes, plan.target, kind, layer, options, &engine.limits);
+        let mut subject =
+            Subject::new(layer.bytes, plan.target, kind, layer, options, &engine.limits);
+        if !plan.generic {
+            subject.scope = Scope::TargetOnly;
+        }
         let mut found: Vec<MatchHit> = Vec::new();
         let mut on_hit = |hit: MatchHit| {
             if hit.handler.is_none() && !wanted(&hit.name, hit.pua, options) {
@@ -105,6 +109,16 @@ impl Scan<'_> {
             }
         }
         ended.map(|()| handler)
+    }
+
+    /// Matches what is known of a file and all that is in it, at its end.
+    pub(crate) fn match_metadata(&mut self, top: &Layer<'_>) {
+        let text = hf_policy::metadata(&self.report, None);
+        let mut layer = Layer::below(top, text.as_bytes(), true);
+        layer.node = top.node;
+        let plan = Plan { hashes: false, generic: false, target: Some(Target::INTERNAL) };
+        // The file is at its end anyway.
+        let _ = self.match_patterns(&layer, plan);
     }
 
     fn match_hashes(&mut self, layer: &Layer<'_>) -> Result<(), Stop> {

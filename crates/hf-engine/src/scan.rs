@@ -32,6 +32,8 @@ pub(crate) struct Scan<'e> {
     live_child_bytes: u64,
     seen: BTreeSet<[u8; 32]>,
     limit_told: bool,
+    /// Digests and facts of every object are recorded.
+    pub(crate) records: bool,
 }
 
 impl<'e> Scan<'e> {
@@ -51,6 +53,7 @@ impl<'e> Scan<'e> {
             live_child_bytes: 0,
             seen: BTreeSet::new(),
             limit_told: false,
+            records: engine.options.full_tree || matches_metadata(engine),
         }
     }
 
@@ -72,6 +75,9 @@ impl<'e> Scan<'e> {
                 }
                 Ok(()) | Err(Stop::Found | Stop::Trusted) => {}
             }
+        }
+        if !self.report.trusted && matches_metadata(self.engine) {
+            self.match_metadata(&layer);
         }
         if self.report.trusted {
             self.report.unscanned.clear();
@@ -280,7 +286,7 @@ impl<'e> Scan<'e> {
     fn layer(&mut self, layer: &Layer<'_>) -> Result<(), Stop> {
         self.count(layer);
         self.report.object_count = self.report.object_count.saturating_add(1);
-        if self.options().full_tree {
+        if self.records {
             let digests = layer.digests();
             if let Some(node) = self.node(layer) {
                 node.digests = Some(digests);
@@ -433,6 +439,12 @@ fn is_disk(kind: FileType) -> bool {
             | FileType::Vhd
             | FileType::Vmdk
     )
+}
+
+/// True when signatures for metadata meet it: under the drop-in names only where it is asked for.
+fn matches_metadata(engine: &Parts) -> bool {
+    let options = &engine.options;
+    (options.full_tree || !options.clamav_quirks) && engine.matcher.has_target(Target::INTERNAL)
 }
 
 /// Objects of at most this many bytes never match under the drop-in names.

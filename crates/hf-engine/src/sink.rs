@@ -94,7 +94,7 @@ impl Sink for LayerSink<'_, '_, '_> {
     }
 
     fn fact(&mut self, key: &str, value: &str) {
-        if !self.scan.options().full_tree {
+        if !self.scan.records {
             return;
         }
         if let Some(node) = self.scan.node(self.layer)

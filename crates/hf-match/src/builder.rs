@@ -144,6 +144,9 @@ impl PackBuilder {
         pack.write_section(stored::SUB_ENDS, &ends)?;
         pack.write_section(stored::SUBS, &self.subs.bytes)?;
         self.traits.write(pack)?;
+        let bit = |head: &Head| 1_u16.checked_shl(u32::from(head.target)).unwrap_or(0);
+        let targets = self.heads.iter().fold(0, |targets, head| targets | bit(head));
+        pack.write_section(stored::TARGETS, &targets.to_le_bytes())?;
         self.write_filters(pack)
     }
 

@@ -26,7 +26,7 @@ use crate::pattern::Work;
 use crate::phishing::{LinkChecks, Phishing};
 use crate::small::{Named, Small};
 use crate::store::Store;
-use crate::stored::Head;
+use crate::stored::{self, Head};
 use crate::traits::Traits;
 
 /// Content that cannot be matched with.
@@ -640,6 +640,16 @@ impl Matcher {
     #[must_use]
     pub fn signature_count(&self) -> u64 {
         self.stores.iter().map(|store| store.pack.meta().signatures).sum()
+    }
+
+    /// True when there is a signature with patterns for this target.
+    #[must_use]
+    pub fn has_target(&self, target: Target) -> bool {
+        let bit = 1_u16.checked_shl(u32::from(target.0)).unwrap_or(0);
+        self.stores.iter().any(|store| {
+            let targets = store.pack.section(stored::TARGETS);
+            stored::u16_at(targets, 0) & bit != 0
+        })
     }
 
     /// True when a pattern for this target has an offset that counts from the end.

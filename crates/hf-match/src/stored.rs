@@ -19,6 +19,8 @@ pub(crate) const RECORDS: SectionId = SectionId::LOGICAL_BASE.plus(1);
 pub(crate) const NAMES: SectionId = SectionId::LOGICAL_BASE.plus(2);
 /// Names of database files.
 pub(crate) const FILES: SectionId = SectionId::LOGICAL_BASE.plus(3);
+/// One bit for each target that has a signature, as a number of 16 bits.
+pub(crate) const TARGETS: SectionId = SectionId::LOGICAL_BASE.plus(5);
 /// Where each sub-signature's record ends.
 pub(crate) const SUB_ENDS: SectionId = SectionId::BODY_BASE;
 /// Records of sub-signatures.

@@ -5,6 +5,10 @@
 //! Leaves out: actions on files (move, copy, remove), which the program takes after a decision.
 #![forbid(unsafe_code)]
 
+mod metadata;
+
+pub use metadata::metadata;
+
 use hf_core::{Hit, Report, Strength, Verdict};
 
 /// What is decided about one file.

@@ -1,6 +1,7 @@
 //! The drop-in name `clamscan`.
 
 mod help;
+mod metadata;
 mod options;
 mod parse;
 mod quarantine;

@@ -103,12 +103,9 @@ fn defects(report: &Report) -> Vec<Value> {
     all
 }
 
-/// Returns the whole tree of a file, for `inspect`.
-pub(crate) fn tree(path: &Path, report: &Report) -> Value {
-    let mut line = Map::new();
-    line.insert("type".to_owned(), Value::from("tree"));
-    put_name(&mut line, "path", path.as_os_str().as_bytes());
-    let objects: Value = report
+/// Returns all objects of a file.
+pub(crate) fn objects(report: &Report) -> Value {
+    report
         .objects
         .iter()
         .enumerate()
@@ -134,8 +131,15 @@ pub(crate) fn tree(path: &Path, report: &Report) -> Value {
             object.insert("defects".to_owned(), defects);
             Value::Object(object)
         })
-        .collect();
-    line.insert("objects".to_owned(), objects);
+        .collect()
+}
+
+/// Returns the whole tree of a file, for `inspect`.
+pub(crate) fn tree(path: &Path, report: &Report) -> Value {
+    let mut line = Map::new();
+    line.insert("type".to_owned(), Value::from("tree"));
+    put_name(&mut line, "path", path.as_os_str().as_bytes());
+    line.insert("objects".to_owned(), objects(report));
     let hits: Value = report.hits.iter().map(|hit| finding(report, hit)).collect();
     line.insert("findings".to_owned(), hits);
     let parts: Value = report.unscanned.iter().map(|part| unscanned(report, part)).collect();

@@ -94,7 +94,11 @@ fn fill(folder: &Path) {
 /// Returns lines in which, together, every key is.
 fn printed(folder: &Path) -> Vec<Value> {
     let content = ["-d", "rules.ndb", "-d", "rules.fp"];
-    let mut all = lines(folder, &[&["scan", "--json", "tree", "absent"], &content[..]].concat(), 1);
+    let mut all = lines(
+        folder,
+        &[&["scan", "--json", "--contents", "tree", "absent"], &content[..]].concat(),
+        1,
+    );
     let absent = OsStr::from_bytes(b"absent\xff");
     fs::write(folder.join("list"), absent.as_bytes()).unwrap();
     all.extend(lines(folder, &["scan", "--json", "-d", "rules.ndb", "-f", "list"], 2));

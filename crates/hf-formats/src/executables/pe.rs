@@ -16,6 +16,7 @@ use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
 
 mod debug;
+mod details;
 pub(crate) mod headers;
 pub(crate) mod icons;
 pub(crate) mod imports;
@@ -155,7 +156,7 @@ fn overlay_child(
 }
 
 fn facts(object: &[u8], headers: &Headers, sink: &mut dyn Sink) {
-    sink.fact("pe.machine", &machine(headers.machine));
+    details::tell(object, headers, sink);
     sink.fact("pe.bits", if headers.is_64 { "64" } else { "32" });
     sink.fact("pe.subsystem", &headers.subsystem.to_string());
     sink.fact("pe.timestamp", &headers.timestamp.to_string());
@@ -181,6 +182,7 @@ fn facts(object: &[u8], headers: &Headers, sink: &mut dyn Sink) {
         sink.fact("pe.imphash", &hex);
         sink.fact("pe.imports_len", &string.len().to_string());
     }
+    details::rest(object, headers, sink);
     for string in version::strings(object, headers).iter().take(VERSION_FACTS_MAX) {
         let key = string.key.to_lowercase();
         sink.fact(&format!("pe.version.{key}"), &string.value);
@@ -192,15 +194,3 @@ fn facts(object: &[u8], headers: &Headers, sink: &mut dyn Sink) {
 
 /// Version strings told as facts; ours.
 const VERSION_FACTS_MAX: usize = 64;
-
-fn machine(number: u16) -> String {
-    match number {
-        0x014c => "i386".to_owned(),
-        0x8664 => "x86-64".to_owned(),
-        0x01c0 | 0x01c4 => "arm".to_owned(),
-        0xaa64 => "arm64".to_owned(),
-        0x0200 => "ia64".to_owned(),
-        0x0ebc => "efi".to_owned(),
-        other => format!("{other:#06x}"),
-    }
-}

@@ -89,7 +89,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
     told("tempdir", Text, NO_TEMP, "Accepted for scripts; nothing is written"),
     told("leave-temps", OFF, NO_TEMP, "Accepted for scripts; nothing is written"),
     told("force-to-disk", OFF, NO_TEMP, "Accepted for scripts; nothing is written"),
-    told("gen-json", OFF, "use `holdfast scan --json`", "Accepted for scripts"),
+    row("gen-json", ' ', OFF, "Write metadata.json, with --leave-temps or --debug"),
     row("database", 'd', Texts, "Load signatures from FILE or all supported files from DIR"),
     row("official-db-only", ' ', OFF, "Only load official signatures"),
     row("fail-if-cvd-older-than", ' ', Number(0), "Fail when there is no younger signed database"),

@@ -277,8 +277,8 @@ mod tests {
 
     #[test]
     fn what_is_not_honoured_is_said() {
-        let p = parsed(&["--no-archive", "--gen-json"]).unwrap();
+        let p = parsed(&["--no-archive", "--gen-mdb"]).unwrap();
         assert_eq!(p.warnings[0], "WARNING: Ignoring deprecated option --no-archive");
-        assert!(p.warnings[1].starts_with("WARNING: Option --gen-json is not honoured"));
+        assert!(p.warnings[1].starts_with("WARNING: Option --gen-mdb is not honoured"));
     }
 }

@@ -230,6 +230,9 @@ impl Run<'_> {
             self.out.line(&[b"Scanning ", path.as_os_str().as_bytes()].concat());
         }
         self.facts(path, report);
+        if self.parsed.on("gen-json") {
+            self.metadata(path, report);
+        }
         let decision = hf_policy::decide(report, self.tell);
         if !decision.findings.is_empty() {
             self.summary.infected = self.summary.infected.saturating_add(1);
@@ -286,6 +289,23 @@ impl Run<'_> {
         if self.parsed.on("log-file-type") {
             let kind = node.file_type.name().as_bytes();
             self.out.line(&[path.as_os_str().as_bytes(), b" FileType: CL_TYPE_", kind].concat());
+        }
+    }
+
+    /// Writes what is known of a file where clamscan would keep its temporary files, and prints it.
+    fn metadata(&mut self, path: &Path, report: &Report) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let text = hf_policy::metadata(report, Some(&name));
+        if self.parsed.on("debug") {
+            self.out.error(&text);
+        }
+        if self.parsed.on("leave-temps") {
+            let given = self.parsed.text("tempdir").map(PathBuf::from);
+            let folder = given.unwrap_or_else(std::env::temp_dir);
+            if let Err(error) = super::metadata::write(&folder, &name, &text) {
+                let folder = folder.display();
+                self.out.warn(&format!("WARNING: Can't write metadata below {folder}: {error}"));
+            }
         }
     }
 
@@ -563,7 +583,7 @@ fn scan_options(parsed: &Parsed) -> ScanOptions {
         structured_ssn_format: number("structured-ssn-format"),
         check_certificates: !parsed.on("nocerts"),
         yara: parsed.text("yara-rules").is_none_or(|mode| mode != "no"),
-        full_tree: parsed.on("log-hash") || parsed.on("log-file-type"),
+        full_tree: ["log-hash", "log-file-type", "gen-json"].iter().any(|name| parsed.on(name)),
         explain: false,
         ..ScanOptions::default()
     }

@@ -163,6 +163,7 @@ static SCAN_OPTIONS: &[Opt] = &[
     opt("detect-structured", Switch, LOOK, "Report card and social security numbers"),
     opt("like-clamav", Switch, LOOK, "Follow ClamAV's visible quirks (docs/compatibility.md)"),
     opt("json", Switch, TELL, "One JSON object on each line, for every file (docs/json.md)"),
+    opt("contents", Switch, TELL, "With --json: every object in a file, with digests and facts"),
     opt("explain", Switch, TELL, "Say why a file matched: signature, offsets, bytes"),
     opt(
         "only-findings",

@@ -45,6 +45,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let progress = Progress::start(matches, &named, &walk);
     let mut run = Run {
         json: matches.get_flag("json"),
+        contents: matches.get_flag("contents"),
         verbose: matches.get_flag("verbose"),
         only_findings: matches.get_flag("only-findings"),
         explain: options.explain,
@@ -99,6 +100,8 @@ impl Counts {
 
 struct Run {
     json: bool,
+    /// Every object of a file is told.
+    contents: bool,
     verbose: bool,
     only_findings: bool,
     explain: bool,
@@ -160,7 +163,10 @@ impl Run {
         let detected = self.counts.detected;
         self.progress.file(*size, detected);
         if self.json {
-            let line = json::file(path, *size, decision.verdict, &decision.findings, report);
+            let mut line = json::file(path, *size, decision.verdict, &decision.findings, report);
+            if self.contents {
+                line["contents"] = json::objects(report);
+            }
             self.line(&line.to_string());
             return;
         }
@@ -342,6 +348,7 @@ fn scan_options(matches: &ArgMatches) -> ScanOptions {
     let (include_pua, exclude_pua) = (words("include-pua"), words("exclude-pua"));
     ScanOptions {
         all_match: on("all-match"),
+        full_tree: on("contents"),
         clamav_quirks: on("like-clamav"),
         detect_pua: on("detect-pua") || !include_pua.is_empty() || !exclude_pua.is_empty(),
         include_pua,

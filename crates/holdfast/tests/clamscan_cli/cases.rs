@@ -442,7 +442,6 @@ pub(crate) const NOT_HONOURED: &[&str] = &[
     "tempdir=x",
     "leave-temps",
     "force-to-disk",
-    "gen-json",
     "bytecode",
     "bytecode-unsigned",
     "bytecode-timeout=1",

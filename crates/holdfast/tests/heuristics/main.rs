@@ -7,5 +7,6 @@
 mod alerts;
 mod authenticode;
 mod known;
+mod metadata;
 mod phishing;
 mod run;
