@@ -22,6 +22,7 @@ use x509_cert::{
         asn1::{ObjectIdentifier, OctetString, UintRef},
     },
     ext::pkix::{BasicConstraints, SubjectKeyIdentifier},
+    time::Time,
 };
 
 use super::keys::{RsaKey, TrustKeys};
@@ -56,7 +57,8 @@ const SIGN_MAX: usize = 1 << 20;
 
 /// Verifies the signature file `sign` of a file.
 ///
-/// `flevel` is the engine's functionality level; `at` the time (seconds since 1970) at which certificates must be valid.
+/// `flevel` is the engine's functionality level; `at` the time (seconds since 1970) at which certificates must be
+/// valid: none for the time of signing, as far as the signature says it.
 #[must_use]
 pub fn verify_detached(
     signed: &[u8],
@@ -149,6 +151,7 @@ fn verify_signer(
     if signature_oid != RSA && Hash::of_signature(&signature_oid) != Some(hash) {
         return Err("the signature algorithm is not supported".to_owned());
     }
+    let mut at = at;
     let content_digest = hash.digest(signed);
     let to_verify = match &signer.signed_attrs {
         None => content_digest,
@@ -167,6 +170,9 @@ fn verify_signer(
             if kind != Some(DATA) {
                 return Err("the signature is not over plain data".to_owned());
             }
+            let time = attribute(SIGNING_TIME).and_then(|value| value.to_der().ok());
+            let time = time.and_then(|der| Time::from_der(&der).ok());
+            at = at.or_else(|| Some(time?.to_unix_duration().as_secs()));
             let encoded = attributes.to_der().map_err(|_| "the signature cannot be encoded")?;
             hash.digest(&encoded)
         }
@@ -202,7 +208,7 @@ fn check_chain(
     let mut current = leaf;
     for _ in 0..CHAIN_MAX {
         if at.is_some_and(|at| !is_valid_at(current, at)) {
-            return Err(format!("the certificate of {} is not valid now", common_name(current)));
+            return Err(format!("the certificate of {} was not valid then", common_name(current)));
         }
         if roots.contains(current) {
             return Ok(());
@@ -359,6 +365,7 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
 const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
 const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
+const SIGNING_TIME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 #[cfg(test)]
@@ -372,6 +379,8 @@ mod tests {
 
     /// First second of 2027: within all fixtures' dates but one's.
     const IN_2027: u64 = 1_798_761_600;
+
+    const IN_2099: u64 = 4_075_000_000;
 
     #[track_caller]
     fn check(sign: &[u8], content: &[u8], root: &str, at: Option<u64>, want: &str) {
@@ -426,8 +435,12 @@ mod tests {
         let content = fixture("content");
         let expired = fixture("expired.sign");
         check(&expired, &content, "root.pem", None, "valid: Holdfast test expired");
-        let want = "invalid: the certificate of Holdfast test expired is not valid now";
+        let want = "invalid: the certificate of Holdfast test expired was not valid then";
         check(&expired, &content, "root.pem", Some(IN_2027), want);
+        let early = fixture("early.sign");
+        let want = "invalid: the certificate of Holdfast test early was not valid then";
+        check(&early, &content, "early.pem", None, want);
+        check(&early, &content, "early.pem", Some(IN_2099), "valid: Holdfast test early");
     }
 
     #[test]
