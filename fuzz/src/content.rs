@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hf_content::{ContentOptions, compile_in_memory};
 use hf_core::signature::{
-    BodySig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig, LogicalSig, MagicSig,
-    NotRun, PasswordSig, PhishingSig, SigMeta,
+    BodySig, CertificateSig, Collector, ConfigSig, ContainerSig, HashSig, IconSig, IgnoreSig,
+    LogicalSig, MagicSig, NotRun, PasswordSig, PhishingSig, SigMeta,
 };
 use hf_match::Matcher;
 use hf_sig::{BytecodeChoice, IgnoreSet, LoadOptions};
@@ -95,7 +95,7 @@ macro_rules! drop_all {
 impl Collector for Nothing {
     drop_all! {
         hash: HashSig<'_>, body: BodySig, logical: LogicalSig, container: ContainerSig, icon: IconSig,
-        magic: MagicSig, password: PasswordSig, phishing: PhishingSig, ignore: IgnoreSig,
-        config: ConfigSig, yara: &str, not_run: NotRun
+        magic: MagicSig, password: PasswordSig, phishing: PhishingSig, certificate: CertificateSig,
+        ignore: IgnoreSig, config: ConfigSig, yara: &str, not_run: NotRun
     }
 }

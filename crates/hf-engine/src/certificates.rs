@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hf_core::{FileType, HitKind, Stop};
-use hf_formats::Signed;
 
 use crate::alert::Found;
 use crate::layer::Layer;
@@ -29,18 +28,17 @@ impl Scan<'_> {
             return Ok(true);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        match hf_formats::check_signature(layer.bytes, rules, now) {
-            Signed::Unknown => Ok(true),
-            Signed::Trusted => {
-                self.trust(layer);
-                Err(Stop::Trusted)
-            }
-            Signed::Blocked(rule) => {
-                let name = self.engine.certificate_names.get(rule).cloned().unwrap_or_default();
-                let found = Found { kind: HitKind::Certificate, ..Found::heuristic(&name) };
-                self.alert(layer, found)?;
-                Ok(false)
-            }
+        let signed = hf_formats::check_signature(layer.bytes, rules, now);
+        if let Some(rule) = signed.blocked {
+            let name = self.engine.certificate_names.get(rule).cloned().unwrap_or_default();
+            let found = Found { kind: HitKind::Certificate, ..Found::heuristic(&name) };
+            self.alert(layer, found)?;
+            return Ok(!signed.trusted);
         }
+        if signed.trusted {
+            self.trust(layer);
+            return Err(Stop::Trusted);
+        }
+        Ok(true)
     }
 }

@@ -24,31 +24,26 @@ use self::hash::Hash;
 use crate::reader::size;
 
 /// What rules on certificates say of a PE file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signed {
-    /// Nothing.
-    Unknown,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signed {
     /// It carries a certificate that the rule of this index blocks.
-    Blocked(usize),
+    pub blocked: Option<usize>,
     /// It is signed, and the signer's chain ends in a rule that trusts it.
-    Trusted,
+    pub trusted: bool,
 }
 
 /// Checks the signature of a PE file; `now` is in seconds since 1970.
 #[must_use]
 pub fn check_signature(object: &[u8], rules: &[CertificateSig], now: u64) -> Signed {
-    let Some(places) = Places::read(object) else { return Signed::Unknown };
-    let Some(message) = Message::read(places.message) else { return Signed::Unknown };
+    let Some(places) = Places::read(object) else { return Signed::default() };
+    let Some(message) = Message::read(places.message) else { return Signed::default() };
     let named = |rule: &CertificateSig| {
         !rule.trusted && message.certificates.iter().any(|found| found.is_named_by(rule))
     };
-    if let Some(blocked) = rules.iter().position(named) {
-        return Signed::Blocked(blocked);
-    }
     let trusts: Vec<&CertificateSig> = rules.iter().filter(|rule| rule.trusted).collect();
-    match message.holds(&places, &trusts, now) {
-        Some(()) => Signed::Trusted,
-        None => Signed::Unknown,
+    Signed {
+        blocked: rules.iter().position(named),
+        trusted: message.holds(&places, &trusts, now).is_some(),
     }
 }
 

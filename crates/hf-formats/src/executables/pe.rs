@@ -41,6 +41,8 @@ pub(crate) static FORMAT: Format = Format {
     },
 };
 
+/// Without one, clamscan calls a file broken.
+const DOS_HEADER_LEN: usize = 0x40;
 /// Children of one file; ours.
 const CHILDREN_MAX: usize = 256;
 /// Smaller ones are not worth an object of their own; ours.
@@ -75,7 +77,9 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let headers = match Headers::read(object) {
         Ok(headers) => headers,
         // A DOS program has no PE header: that is no defect.
-        Err(_) if !Headers::has_file_header(object) => return Ok(()),
+        Err(_) if object.len() >= DOS_HEADER_LEN && !Headers::has_file_header(object) => {
+            return Ok(());
+        }
         Err(defect) => {
             super::tell_broken(sink)?;
             return Err(defect.into());

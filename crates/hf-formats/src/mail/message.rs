@@ -373,7 +373,8 @@ impl Walk<'_> {
         let default: &[u8] =
             if headers.is(b"text") || headers.kind.is_empty() { b"textpart" } else { b"part" };
         let name = sanitised(headers.name.as_deref().unwrap_or(default));
-        if default == b"textpart" && !headers.subtype().eq_ignore_ascii_case(b"html") {
+        // The links of a page are told by the page.
+        if default == b"textpart" && !address::has_links(data) {
             address::tell(data, self.sink)?;
         }
         let is_message =

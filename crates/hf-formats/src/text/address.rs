@@ -34,5 +34,10 @@ pub(crate) fn tell(text: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
     Ok(())
 }
 
+/// True when a text has the attribute that makes links.
+pub(crate) fn has_links(text: &[u8]) -> bool {
+    ["href", "HREF", "Href"].iter().any(|word| memmem::find(text, word.as_bytes()).is_some())
+}
+
 const ADDRESSES_MAX: usize = 1024;
 const ADDRESS_LEN_MAX: usize = 1024;

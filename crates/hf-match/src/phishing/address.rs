@@ -22,6 +22,10 @@ impl Address {
 
     /// Reads what a link shows.
     pub(super) fn shown(raw: &[u8]) -> Self {
+        // A path is no address.
+        if matches!(raw.trim_ascii().first(), Some(b'/' | b'\\')) {
+            return Self { text: Vec::new(), gaps: Vec::new() };
+        }
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
         let start = raw.iter().position(is_word).unwrap_or(raw.len());
         let end = raw.iter().rposition(is_word).map_or(start, |at| at + 1);

@@ -42,6 +42,9 @@ fn by_height(height: usize) -> usize {
     idx
 }
 
+const UNKNOWN: Signed = Signed { blocked: None, trusted: false };
+const TRUSTED: Signed = Signed { blocked: None, trusted: true };
+
 #[track_caller]
 fn check(object: &[u8], rules: &[CertificateSig], now: u64, want: Signed) {
     assert_eq!(check_signature(object, rules, now), want);
@@ -50,32 +53,27 @@ fn check(object: &[u8], rules: &[CertificateSig], now: u64, want: Signed) {
 #[test]
 fn chains_end_in_rules() {
     let object = signed();
-    check(&object, &[], NOW, Signed::Unknown);
+    check(&object, &[], NOW, UNKNOWN);
     for height in 0..3 {
         let trust = rule(by_height(height), true);
-        check(&object, &[trust.clone()], NOW, Signed::Trusted);
-        check(&object, &[trust.clone()], AFTER, Signed::Unknown);
-        check(
-            &object,
-            &[CertificateSig { code_sign: false, ..trust.clone() }],
-            NOW,
-            Signed::Unknown,
-        );
-        check(
-            &object,
-            &[CertificateSig { time_sign: false, ..trust.clone() }],
-            NOW,
-            Signed::Trusted,
-        );
+        check(&object, &[trust.clone()], NOW, TRUSTED);
+        check(&object, &[trust.clone()], AFTER, UNKNOWN);
+        check(&object, &[CertificateSig { code_sign: false, ..trust.clone() }], NOW, UNKNOWN);
+        check(&object, &[CertificateSig { time_sign: false, ..trust.clone() }], NOW, TRUSTED);
         let block = rule(by_height(height), false);
-        check(&object, &[trust.clone(), block.clone()], NOW, Signed::Blocked(1));
-        check(&object, &[block.clone()], AFTER, Signed::Blocked(0));
+        check(
+            &object,
+            &[trust.clone(), block.clone()],
+            NOW,
+            Signed { blocked: Some(1), trusted: true },
+        );
+        check(&object, &[block.clone()], AFTER, Signed { blocked: Some(0), trusted: false });
         let other = CertificateSig { serial: Some([0; 20]), ..block.clone() };
-        check(&object, &[other], NOW, Signed::Unknown);
-        check(&object, &[CertificateSig { subject: [0; 20], ..block }], NOW, Signed::Unknown);
+        check(&object, &[other], NOW, UNKNOWN);
+        check(&object, &[CertificateSig { subject: [0; 20], ..block }], NOW, UNKNOWN);
     }
     let issues_nothing = CertificateSig { cert_sign: false, ..rule(by_height(2), true) };
-    check(&object, &[issues_nothing], NOW, Signed::Unknown);
+    check(&object, &[issues_nothing], NOW, UNKNOWN);
 }
 
 #[test]
@@ -93,13 +91,13 @@ fn altered_programs_are_not_trusted() {
             || (entry..entry + 8).contains(&at)
             || (table..table + 8).contains(&at);
         let got = check_signature(&altered, &rules, NOW);
-        assert!(at >= table || outside || got == Signed::Unknown, "{at}");
+        assert!(at >= table || outside || got == UNKNOWN, "{at}");
     }
     let mut longer = object.clone();
     longer.extend_from_slice(b"more");
-    check(&longer, &rules, NOW, Signed::Unknown);
+    check(&longer, &rules, NOW, UNKNOWN);
     for len in (0..object.len()).step_by(13) {
-        check(&object[..len], &rules, NOW, Signed::Unknown);
+        check(&object[..len], &rules, NOW, UNKNOWN);
     }
 }
 
@@ -114,7 +112,7 @@ fn every_bit_of_the_signature_counts() {
     for at in start..start + signature.len() {
         let mut altered = object.clone();
         altered[at] ^= 0x10;
-        check(&altered, &rules, NOW, Signed::Unknown);
+        check(&altered, &rules, NOW, UNKNOWN);
     }
 }
 

@@ -568,8 +568,11 @@ impl<'a> State<'a> {
 impl State<'_> {
     /// Notes what a tag means for links.
     fn links(&mut self, name: &[u8], tag: &Tag) {
+        if name.len() > b"iframe".len() {
+            return;
+        }
         let address = tag.uris.first().cloned().unwrap_or_default();
-        match name {
+        match name.to_ascii_lowercase().as_slice() {
             b"a" => {
                 self.close_anchor();
                 if tag.uris.is_empty() {
@@ -674,7 +677,7 @@ impl Tag {
             self.uris.push(value);
         } else if name.eq_ignore_ascii_case(b"language") {
             self.language = Some(value);
-        } else if name == b"title" && tag == b"a" {
+        } else if is(b"a", b"title") {
             self.title = Some(value);
         }
     }
