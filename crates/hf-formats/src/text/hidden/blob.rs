@@ -43,6 +43,9 @@ pub(super) fn find(text: &[u8], signs: &Signs) -> Vec<Blob> {
         if let Some((blob, len)) = found {
             until = at.saturating_add(len);
             blobs.push(blob);
+            if *mark == Mark::Base64 {
+                blobs.extend(front(rest, len));
+            }
         }
     }
     if signs.powershell {
@@ -254,7 +257,29 @@ fn runs(text: &[u8], blobs: &mut Vec<Blob>) {
             }
         } else if let Some((blob, _)) = decoded(rest, len, "base64") {
             blobs.push(blob);
+            blobs.extend(front(rest, len));
         }
         at = at.saturating_add(len);
     }
+}
+
+/// Decodes a run up to the end of its first block, when more of it follows.
+fn front(rest: &[u8], len: usize) -> Option<Blob> {
+    let end = first_block(rest.get(..len)?);
+    (end < len).then(|| decoded(rest, end, "base64")).flatten().map(|(blob, _)| blob)
+}
+
+/// Returns where the digits of one encoder end: behind padding, or a line that is shorter than the first. What
+/// follows may be the word that ends a here-document.
+fn first_block(digits: &[u8]) -> usize {
+    let mut first = None;
+    let mut end = 0usize;
+    for line in digits.split_inclusive(|byte| *byte == b'\n') {
+        let len = line.trim_ascii().len();
+        end = end.saturating_add(line.len());
+        if line.contains(&b'=') || len < *first.get_or_insert(len) {
+            break;
+        }
+    }
+    end
 }

@@ -102,6 +102,9 @@ fn files() {
     let broken: String =
         packed.as_bytes().chunks(40).map(|line| String::from_utf8_lossy(line) + "\r\n  ").collect();
     gives(&format!("<a>{broken}</a>"), &pe);
+    let lines: String =
+        packed.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line) + "\n").collect();
+    gives(&format!("base64 -d > /tmp/p <<EOF\n{lines}EOF\nchmod +x /tmp/p\n"), &pe);
     let backwards: String = packed.chars().rev().collect();
     gives(&format!("x = '{backwards}'"), &pe);
     let hex: String = pe.iter().map(|byte| format!("{byte:02x}")).collect();
