@@ -3,7 +3,9 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail};
-use hf_core::{Child, Defect, FileType, Halt, Limits, Member, Reason, ScanOptions, Sink, Stop};
+use hf_core::{
+    Child, Defect, FileType, Halt, Limits, Link, Member, Reason, ScanOptions, Sink, Stop,
+};
 
 use crate::arguments::Arguments;
 
@@ -81,6 +83,10 @@ impl Sink for Counter {
     fn fact(&mut self, _: &str, _: &str) {}
 
     fn poll(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn link(&mut self, _: &Link<'_>) -> Result<(), Stop> {
         Ok(())
     }
 

@@ -6,9 +6,9 @@ use hf_core::{Defect, ExeKind, ExeView, FileType, Sink, Stop};
 
 use crate::Format;
 
+pub(crate) mod authenticode;
 pub(crate) mod dex;
 pub(crate) mod dotnet;
-pub(crate) mod authenticode;
 pub(crate) mod elf;
 mod endian;
 pub(crate) mod java;
