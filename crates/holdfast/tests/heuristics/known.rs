@@ -37,7 +37,13 @@ pub(crate) const KNOWN: &[(&str, &str)] = &[
     ("png-0011-01", "a header of another length: clamscan reads on at the next chunk"),
     ("png-0011-0e", "a header of another length: clamscan reads on at the next chunk"),
     ("macho_universal-two-slices", "each of two slices is told"),
+    ("dmg-encrypted", ENCRYPTED),
+    ("egg-aes", ENCRYPTED),
+    ("egg-password", ENCRYPTED),
+    ("ole2-agile-infected", ENCRYPTED),
     ("ole2-excel-locked", ENCRYPTED),
+    ("ole2-slides-rc4", ENCRYPTED),
+    ("ole2-word-rc4", ENCRYPTED),
     ("ole2-word-locked", ENCRYPTED),
     ("pdf-locked", ENCRYPTED),
     (

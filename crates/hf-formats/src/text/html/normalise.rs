@@ -664,7 +664,9 @@ struct Tag {
 impl Tag {
     /// True for an argument whose value is noted.
     fn is_noted(tag: &[u8], name: &[u8]) -> bool {
-        is_uri(tag, name) || name.eq_ignore_ascii_case(b"language")
+        is_uri(tag, name)
+            || name.eq_ignore_ascii_case(b"language")
+            || tag.eq_ignore_ascii_case(b"a") && name.eq_ignore_ascii_case(b"title")
     }
 
     fn note(&mut self, tag: &[u8], name: &[u8], value: Vec<u8>) {
