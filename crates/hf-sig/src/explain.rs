@@ -201,7 +201,7 @@ impl Collector for Words {
             (sig.cert_sign, "may sign certificates"),
         ] {
             if may && sig.trusted {
-                self.say(words.to_owned());
+                self.say(words);
             }
         }
     }

@@ -148,7 +148,7 @@ impl<'a> Message<'a> {
         if next.tag == 0xa1 {
             next = data.next()?;
         }
-        let signer = Der(next.content).next().and_then(|value| Signer::read(value))?;
+        let signer = Der(next.content).next().and_then(Signer::read)?;
         Some(Self { content, file_hash, file_digest, certificates, signer })
     }
 

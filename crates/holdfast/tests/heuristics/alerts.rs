@@ -217,7 +217,7 @@ fn structured_data() {
     ];
     for start in starts {
         for len in 12..=19 {
-            add(vec![card(start, len).as_str(); 3].join("\n"));
+            add([card(start, len).as_str(); 3].join("\n"));
         }
     }
     let visa = card("400000", 16);
@@ -253,7 +253,7 @@ fn structured_data() {
         "123-456789",
         "12345-6789",
     ] {
-        add(vec![number; 3].join("\n"));
+        add([number; 3].join("\n"));
         add(vec![number.replace('-', ""); 3].join("\n"));
     }
     let mut groups = Vec::new();

@@ -179,7 +179,7 @@ impl Key {
         let (modulus_number, exponent) =
             (BigUint::from_bytes_be(modulus), BigUint::from_bytes_be(exponent));
         (modulus_number.bit(0) && exponent.bit(0) && exponent > BigUint::from(2_u32))
-            .then(|| Self { modulus: modulus_number, exponent, len: modulus.len() })
+            .then_some(Self { modulus: modulus_number, exponent, len: modulus.len() })
     }
 
     pub(super) fn of_rule(rule: &CertificateSig) -> Option<Self> {

@@ -56,8 +56,8 @@ fn chains_end_in_rules() {
     check(&object, &[], NOW, UNKNOWN);
     for height in 0..3 {
         let trust = rule(by_height(height), true);
-        check(&object, &[trust.clone()], NOW, TRUSTED);
-        check(&object, &[trust.clone()], AFTER, UNKNOWN);
+        check(&object, std::slice::from_ref(&trust), NOW, TRUSTED);
+        check(&object, std::slice::from_ref(&trust), AFTER, UNKNOWN);
         check(&object, &[CertificateSig { code_sign: false, ..trust.clone() }], NOW, UNKNOWN);
         check(&object, &[CertificateSig { time_sign: false, ..trust.clone() }], NOW, TRUSTED);
         let block = rule(by_height(height), false);
@@ -67,7 +67,12 @@ fn chains_end_in_rules() {
             NOW,
             Signed { blocked: Some(1), trusted: true },
         );
-        check(&object, &[block.clone()], AFTER, Signed { blocked: Some(0), trusted: false });
+        check(
+            &object,
+            std::slice::from_ref(&block),
+            AFTER,
+            Signed { blocked: Some(0), trusted: false },
+        );
         let other = CertificateSig { serial: Some([0; 20]), ..block.clone() };
         check(&object, &[other], NOW, UNKNOWN);
         check(&object, &[CertificateSig { subject: [0; 20], ..block }], NOW, UNKNOWN);
