@@ -135,6 +135,12 @@ struct Signs {
     /// Where encoded magics stand, and words with encoded data behind them.
     marks: Vec<(usize, Mark)>,
     folds: bool,
+    /// How many words of each kind there are.
+    strong: usize,
+    runs: usize,
+    decodes: usize,
+    escapes: usize,
+    carets: usize,
     batch: bool,
     powershell: bool,
     shell: bool,
@@ -157,6 +163,14 @@ enum Mark {
     Encoded,
     /// A word that expressions are folded for.
     Fold,
+    /// A word that runs text, which ordinary programs use too.
+    Runs,
+    /// A word that makes text, which ordinary programs use too.
+    Decodes,
+    /// An escaped character.
+    Escape,
+    /// A substring of a variable, or a caret that changes nothing.
+    Caret,
     Batch,
     PowerShell,
     /// A command of a shell that decodes.
@@ -219,58 +233,60 @@ const WORDS: &[(&str, Mark, bool)] = &[
     ("127,69,76,70", Mark::Decimal, false),
     (";base64,", Mark::DataUrl, false),
     ("#@~^", Mark::Encoded, false),
-    ("base64", Mark::Fold, false),
+    ("base64", Mark::Decodes, false),
+    ("base64_decode", Mark::Fold, false),
+    ("frombase64", Mark::Fold, false),
     ("b64decode", Mark::Fold, false),
     ("atob(", Mark::Fold, false),
     ("fromcharcode", Mark::Fold, false),
-    ("chr(", Mark::Fold, false),
+    ("chr(", Mark::Decodes, false),
     ("chrw(", Mark::Fold, false),
     ("chr$(", Mark::Fold, false),
     ("[char]", Mark::Fold, false),
     ("[char[]]", Mark::Fold, false),
     ("strreverse", Mark::Fold, false),
-    ("strrev(", Mark::Fold, false),
-    (".reverse()", Mark::Fold, false),
-    ("[::-1]", Mark::Fold, false),
-    ("[-1..", Mark::Fold, false),
-    ("unescape(", Mark::Fold, false),
-    ("decodeuri", Mark::Fold, false),
+    ("strrev(", Mark::Decodes, false),
+    (".reverse()", Mark::Decodes, false),
+    ("[::-1]", Mark::Decodes, false),
+    ("[-1..", Mark::Decodes, false),
+    ("unescape(", Mark::Decodes, false),
+    ("decodeuri", Mark::Decodes, false),
     ("gzinflate", Mark::Fold, false),
     ("gzuncompress", Mark::Fold, false),
     ("gzdecode", Mark::Fold, false),
     ("hex2bin", Mark::Fold, false),
-    ("rot13", Mark::Fold, false),
+    ("rot13", Mark::Decodes, false),
     ("unhexlify", Mark::Fold, false),
-    ("fromhex", Mark::Fold, false),
+    ("fromhex", Mark::Decodes, false),
     ("codecs.decode", Mark::Fold, false),
-    ("uint8array", Mark::Fold, false),
+    ("uint8array", Mark::Decodes, false),
     ("mssaveor", Mark::Fold, false),
     ("deflatestream", Mark::Fold, false),
     ("gzipstream", Mark::Fold, false),
-    ("zlib.decompress", Mark::Fold, false),
+    ("zlib.decompress", Mark::Decodes, false),
     ("invoke-expression", Mark::Fold, false),
-    ("iex", Mark::Fold, false),
+    ("iex", Mark::Runs, false),
     ("createobject", Mark::Fold, false),
     ("activexobject", Mark::Fold, false),
     ("wscript", Mark::Fold, false),
-    ("eval(", Mark::Fold, false),
-    ("assert(", Mark::Fold, false),
+    ("eval(", Mark::Runs, false),
+    ("assert(", Mark::Runs, false),
     ("executeglobal", Mark::Fold, false),
-    ("shell(", Mark::Fold, false),
-    ("\\x", Mark::Fold, false),
-    ("' -f", Mark::Fold, false),
-    ("\" -f", Mark::Fold, false),
-    ("'-f", Mark::Fold, false),
-    ("\"-f", Mark::Fold, false),
-    ("-join", Mark::Fold, false),
-    ("i`e", Mark::Fold, false),
-    ("n`e", Mark::Fold, false),
-    ("ne`w", Mark::Fold, false),
-    ("o`b", Mark::Fold, false),
-    ("d`o", Mark::Fold, false),
-    (":~", Mark::Batch, false),
-    ("^e", Mark::Batch, false),
-    ("^s", Mark::Batch, false),
+    ("shell(", Mark::Runs, false),
+    ("\\x", Mark::Escape, false),
+    ("' -f", Mark::Decodes, false),
+    ("\" -f", Mark::Decodes, false),
+    ("'-f", Mark::Decodes, false),
+    ("\"-f", Mark::Decodes, false),
+    ("-join", Mark::Runs, false),
+    ("i`e", Mark::Decodes, false),
+    ("n`e", Mark::Decodes, false),
+    ("ne`w", Mark::Decodes, false),
+    ("o`b", Mark::Decodes, false),
+    ("d`o", Mark::Decodes, false),
+    (":~", Mark::Caret, false),
+    ("^e", Mark::Caret, false),
+    ("^s", Mark::Caret, false),
     ("@echo off", Mark::Batch, false),
     ("powershell", Mark::PowerShell, false),
     ("pwsh", Mark::PowerShell, false),
@@ -327,19 +343,60 @@ impl Signs {
             }
             start = end;
         }
+        signs.weigh(text);
         Ok(any.then_some(signs))
+    }
+
+    /// Decides whether a text is worth folding. Folding every script and manual of a machine for one word took
+    /// two fifths of the time of a scan; so words have to be close to each other, or there is a line so long that
+    /// data stands in it.
+    fn weigh(&mut self, text: &[u8]) {
+        const SHORT: usize = 4096;
+        const SCRIPT: usize = 128 << 10;
+        let len = text.len();
+        let near = |words: usize, each: usize| words.saturating_mul(each) >= len;
+        let words = self.runs.saturating_add(self.decodes);
+        let strong = self.strong > 0 && (len <= SCRIPT || near(self.strong, SCRIPT / 4));
+        let both = self.runs > 0 && self.decodes > 0 && near(words, 8192);
+        let data = self.strong.saturating_add(self.decodes) > 0 && len > SCRIPT / 4;
+        let short = len <= SHORT && words.saturating_add(self.escapes) > 0;
+        self.folds = strong
+            || both
+            || short
+            || near(words, 512)
+            || near(self.escapes, 64)
+            || data && has_long_line(text);
+        self.batch |= self.carets > 0 && near(self.carets, 1024);
     }
 
     fn note(&mut self, at: usize, mark: Mark) {
         match mark {
-            Mark::Fold => self.folds = true,
+            Mark::Fold => self.strong = self.strong.saturating_add(1),
+            Mark::Caret => self.carets = self.carets.saturating_add(1),
+            Mark::Runs => self.runs = self.runs.saturating_add(1),
+            Mark::Decodes => self.decodes = self.decodes.saturating_add(1),
+            Mark::Escape => self.escapes = self.escapes.saturating_add(1),
             Mark::Batch => self.batch = true,
-            Mark::PowerShell => (self.powershell, self.folds) = (true, true),
+            Mark::PowerShell => {
+                self.powershell = true;
+                self.strong = self.strong.saturating_add(1);
+            }
             Mark::Shell => self.shell = true,
             _ if self.marks.len() < MARKS_MAX => self.marks.push((at, mark)),
             _ => {}
         }
     }
+}
+
+/// True when a line has more bytes than a person writes.
+fn has_long_line(text: &[u8]) -> bool {
+    const LINE: usize = 16 << 10;
+    let mut start = 0usize;
+    memchr::memchr_iter(b'\n', text).chain([text.len()]).any(|end| {
+        let len = end.saturating_sub(start);
+        start = end;
+        len > LINE
+    })
 }
 
 #[cfg(test)]
