@@ -355,7 +355,12 @@ fn zoo(input: &[u8], out: &mut Grow<'_>) -> Result<(), Broken> {
         string.clear();
         let free = FIRST.saturating_add(table.len());
         let mut at = code;
-        if usize::try_from(code).unwrap_or(usize::MAX) >= free {
+        let wanted = usize::try_from(code).unwrap_or(usize::MAX);
+        // A code beyond the next one would let an entry lead to itself.
+        if wanted > free {
+            return Err(Broken::Damaged("zoo: code"));
+        }
+        if wanted == free {
             let (before, byte) = previous.ok_or(Broken::Damaged("zoo: code"))?;
             string.push(byte);
             at = before;
