@@ -33,8 +33,9 @@ pub(crate) fn plan(
     Plan { read, superseded }
 }
 
-/// True for a file that a directory is read for.
-pub(crate) fn is_database(name: &str) -> bool {
+/// True for the name of a file that a directory is read for.
+#[must_use]
+pub fn is_database(name: &str) -> bool {
     is_container(name) || recognised(name).is_some_and(|language| language != Language::Info)
 }
 

@@ -27,5 +27,6 @@ mod store;
 
 pub use compile::{COMPILER_VERSION, ContentOptions, compile_in_memory};
 pub use detached::{certificates, signature_beside};
+pub use directory::is_database;
 pub use error::{ContentError, ContentErrorKind};
 pub use store::{ContentStore, OpenedContent, OpenedPack, PackOrigin};

@@ -90,6 +90,32 @@ impl Engine {
     pub fn scan(&mut self, object: &[u8]) -> Report {
         Scan::new(&self.parts, &mut self.scratch, self.rules.as_mut()).run(object)
     }
+
+    /// Scans one object with limits and options other than those of the set-up, where given. What the
+    /// content switches off stays off, and rules that were not compiled are not run.
+    #[must_use]
+    pub fn scan_with(
+        &mut self,
+        object: &[u8],
+        limits: Option<&Limits>,
+        options: Option<&ScanOptions>,
+    ) -> Report {
+        let usual_limits =
+            limits.map(|limits| std::mem::replace(&mut self.parts.limits, limits.clone()));
+        let usual_options = options.map(|options| {
+            let options = ScanOptions { dconf: self.parts.options.dconf, ..options.clone() };
+            std::mem::replace(&mut self.parts.options, options)
+        });
+        let rules = self.rules.as_mut().filter(|_| self.parts.options.yara);
+        let report = Scan::new(&self.parts, &mut self.scratch, rules).run(object);
+        if let Some(usual) = usual_limits {
+            self.parts.limits = usual;
+        }
+        if let Some(usual) = usual_options {
+            self.parts.options = usual;
+        }
+        report
+    }
 }
 
 fn compile_rules(matcher: &Matcher) -> (Option<RuleScanner<'static>>, Vec<String>) {

@@ -73,10 +73,21 @@ impl Worker {
     /// See [`SpawnError`].
     pub fn spawn(config: Arc<WorkerConfig>) -> Result<Self, SpawnError> {
         let running = Running::start(&config)?;
-        Ok(Self {
-            protections: running.protections.clone(),
-            warnings: running.warnings.clone(),
-            running: Some(running),
+        let mut worker = Self::unstarted(config);
+        worker.protections.clone_from(&running.protections);
+        worker.warnings.clone_from(&running.warnings);
+        worker.running = Some(running);
+        Ok(worker)
+    }
+
+    /// Returns a worker that is started when its first job is to be answered; if it then cannot be
+    /// started, the job's report says why.
+    #[must_use]
+    pub fn unstarted(config: Arc<WorkerConfig>) -> Self {
+        Self {
+            protections: Vec::new(),
+            warnings: Vec::new(),
+            running: None,
             waiting: VecDeque::new(),
             sent: VecDeque::new(),
             bytes: 0,
@@ -86,7 +97,7 @@ impl Worker {
             objects_left: config.objects_max.unwrap_or(u64::MAX),
             idle_deaths: 0,
             config,
-        })
+        }
     }
 
     /// Returns the mechanisms of confinement, and whether each is in force.

@@ -13,8 +13,9 @@ struct EngineScanner {
 }
 
 impl Scanner for EngineScanner {
-    fn scan(&mut self, object: &[u8], _request: &ScanRequest) -> Report {
-        self.engine.scan(object)
+    fn scan(&mut self, object: &[u8], request: &ScanRequest) -> Report {
+        let (limits, options) = (request.limits.as_deref(), request.options.as_deref());
+        self.engine.scan_with(object, limits, options)
     }
 
     fn warnings(&self) -> Vec<String> {
