@@ -1,0 +1,106 @@
+//! Where things lie in a channel, as paths with `/` below its folder.
+//!
+//! ```text
+//! metadata/…                      TUF metadata, as its specification names the files
+//! targets/SET/DIGEST.manifest.json  manifests, as TUF names targets of a consistent snapshot
+//! objects/ab/abcdef…              everything else, by SHA-256
+//! attestations/DIGEST/NAME.note   what a publisher signed for the manifest with this digest
+//! proofs/DIGEST/NAME.tlog-proof   its proof that a log holds that statement
+//! log/…                           a log of the same operator, if there is one (C2SP tlog-tiles)
+//! ```
+
+use crate::Digest;
+
+/// Folder of TUF metadata.
+pub const METADATA: &str = "metadata";
+/// Folder of TUF targets.
+pub const TARGETS: &str = "targets";
+/// Folder of objects by digest.
+pub const OBJECTS: &str = "objects";
+/// Folder of attestations.
+pub const ATTESTATIONS: &str = "attestations";
+/// Folder of proofs.
+pub const PROOFS: &str = "proofs";
+/// Folder of the operator's own log.
+pub const LOG: &str = "log";
+
+/// Returns where an object lies.
+#[must_use]
+pub fn object(digest: &Digest) -> String {
+    let text = digest.to_string();
+    format!("{OBJECTS}/{}/{text}", text.get(..2).unwrap_or_default())
+}
+
+/// Returns the TUF name of a set's manifest.
+#[must_use]
+pub fn manifest_target(set: &str) -> String {
+    format!("{set}/manifest.json")
+}
+
+/// Returns where the manifest of a set with this digest lies.
+#[must_use]
+pub fn manifest(set: &str, digest: &Digest) -> String {
+    format!("{TARGETS}/{set}/{digest}.manifest.json")
+}
+
+/// Returns where a publisher's attestation of a manifest lies.
+#[must_use]
+pub fn attestation(manifest: &Digest, publisher: &str) -> String {
+    format!("{ATTESTATIONS}/{manifest}/{}.note", file_name(publisher))
+}
+
+/// Returns where the proof lies that a log holds a publisher's statement on a manifest.
+#[must_use]
+pub fn proof(manifest: &Digest, publisher: &str, log_origin: &str) -> String {
+    format!("{PROOFS}/{manifest}/{}@{}.tlog-proof", file_name(publisher), file_name(log_origin))
+}
+
+/// Returns a key name as the name of a file: what is not a letter, digit, dot or hyphen becomes `_`
+/// with its code.
+#[must_use]
+pub fn file_name(key_name: &str) -> String {
+    let mut name = String::new();
+    for byte in key_name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => name.push(char::from(byte)),
+            b'.' if !name.is_empty() => name.push('.'),
+            _ => name.push_str(&format!("_{byte:02x}")),
+        }
+    }
+    name
+}
+
+/// True for a name that is good for a set, source or file: 1 to 100 letters, digits, `.`, `-` and `_`,
+/// not beginning with a dot.
+#[must_use]
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=100).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// True for a path that stays below the folder it is joined to: plain names with `/` between.
+#[must_use]
+pub fn is_plain_path(path: &str) -> bool {
+    path.len() <= 1000
+        && path.split('/').all(|part| {
+            let plain = |byte: u8| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'@')
+            };
+            (1..=200).contains(&part.len()) && !part.starts_with('.') && part.bytes().all(plain)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_apart_and_inside() {
+        assert_eq!(file_name("example.com/a"), "example.com_2fa");
+        assert_ne!(file_name("a/b"), file_name("a_b"));
+        assert_eq!(file_name("../x"), "_2e._2fx");
+        assert!(is_plain_name("daily-1.ndb") && !is_plain_name("../x") && !is_plain_name(""));
+        assert!(is_plain_path("objects/ab/abcd") && !is_plain_path("a//b"));
+        assert!(!is_plain_path("/a") && !is_plain_path("a/../b") && !is_plain_path("a/./b"));
+    }
+}
