@@ -1,0 +1,272 @@
+//! Keys and thresholds of roles, delegations, and the counting of signatures.
+//!
+//! Promises: a key counts once, however many ids it goes by and however often it signed.
+//! Ours beside the specification: a role may carry `x-thresholds`, an object of key types and numbers.
+//! It then needs that many valid signatures by distinct keys *of that type*, besides its threshold;
+//! so a role can want classical and post-quantum signatures both. Other clients ignore the member.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::{Role, TufError};
+use super::key::TufKey;
+use super::metadata::Signature;
+use super::pattern;
+use crate::json::{Json, Members};
+use crate::text::{from_hex, to_hex};
+
+/// Keys by their id.
+pub type Keys = BTreeMap<String, TufKey>;
+
+/// The name of the member that wants signatures of a key type.
+pub const X_THRESHOLDS: &str = "x-thresholds";
+
+/// Most keys in one metadata file.
+pub const KEYS_MAX: usize = 1024;
+/// Most signatures that are looked at; each may cost a verification.
+pub const SIGNATURES_MAX: usize = 1024;
+
+/// Which keys may sign for a role, and how many have to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleKeys {
+    /// Ids of keys; unique.
+    pub keyids: Vec<String>,
+    /// How many distinct keys have to have signed; at least 1.
+    pub threshold: u64,
+    /// How many of them have to be of a key type; usually empty.
+    pub by_keytype: BTreeMap<String, u64>,
+    /// Members that are not understood; kept.
+    pub extra: Members,
+}
+
+impl RoleKeys {
+    /// Makes a role of keys and a threshold.
+    #[must_use]
+    pub fn new(keyids: Vec<String>, threshold: u64) -> Self {
+        Self { keyids, threshold, by_keytype: BTreeMap::new(), extra: Members::new() }
+    }
+
+    /// Takes the known members out of an object; what is left is the caller's.
+    pub(super) fn take(members: &mut Members) -> Result<Self, String> {
+        let keyids = take_strings(members, "keyids")?.ok_or("a role has no \"keyids\"")?;
+        let unique: BTreeSet<&String> = keyids.iter().collect();
+        if unique.len() != keyids.len() {
+            return Err("a role names a key id twice".to_owned());
+        }
+        let threshold = members.remove("threshold").and_then(|json| json.as_uint());
+        let threshold = threshold.filter(|number| *number > 0);
+        let threshold = threshold.ok_or("a role's \"threshold\" is not a number above 0")?;
+        let mut by_keytype = BTreeMap::new();
+        if let Some(wanted) = members.remove(X_THRESHOLDS) {
+            for (keytype, number) in wanted.as_object().ok_or("\"x-thresholds\" is no object")? {
+                let number = number.as_uint().ok_or("\"x-thresholds\" holds no number")?;
+                by_keytype.insert(keytype.clone(), number);
+            }
+        }
+        Ok(Self { keyids, threshold, by_keytype, extra: Members::new() })
+    }
+
+    pub(super) fn put(&self, members: &mut Members) {
+        members.insert("keyids".to_owned(), Json::strings(self.keyids.iter().cloned()));
+        members.insert("threshold".to_owned(), Json::uint(self.threshold));
+        if !self.by_keytype.is_empty() {
+            let wanted = self.by_keytype.iter();
+            let wanted = wanted.map(|(keytype, number)| (keytype.clone(), Json::uint(*number)));
+            members.insert(X_THRESHOLDS.to_owned(), Json::Object(wanted.collect()));
+        }
+    }
+
+    /// Counts valid signatures by distinct keys of this role over metadata's canonical form (§4.2).
+    ///
+    /// # Errors
+    ///
+    /// Too few, [`TufError::BadSignature`]; too few of a key type, [`TufError::BadHybrid`].
+    pub fn verify(
+        &self,
+        role: &Role,
+        keys: &Keys,
+        canonical: &[u8],
+        signatures: &[Signature],
+    ) -> Result<(), TufError> {
+        let allowed: BTreeSet<&String> = self.keyids.iter().collect();
+        let mut tried = BTreeSet::new();
+        let mut valid: BTreeMap<&[u8], &str> = BTreeMap::new();
+        for signature in signatures.iter().take(SIGNATURES_MAX) {
+            if !allowed.contains(&signature.keyid)
+                || !tried.insert((&signature.keyid, &signature.sig))
+            {
+                continue;
+            }
+            let Some(key) = keys.get(&signature.keyid) else { continue };
+            let Some(public) = key.public() else { continue };
+            let Some(bytes) = from_hex(&signature.sig) else { continue };
+            if !valid.contains_key(public.as_bytes()) && key.verify(canonical, &bytes).is_ok() {
+                valid.insert(public.as_bytes(), key.keytype());
+            }
+        }
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let (total, threshold) = (count(valid.len()), self.threshold);
+        if total < threshold {
+            return Err(TufError::BadSignature { role: role.clone(), valid: total, threshold });
+        }
+        for (keytype, threshold) in &self.by_keytype {
+            let of_type = count(valid.values().filter(|valid| *valid == keytype).count());
+            if of_type < *threshold {
+                return Err(TufError::BadHybrid {
+                    role: role.clone(),
+                    keytype: keytype.clone(),
+                    valid: of_type,
+                    threshold: *threshold,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a targets role trusts to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delegations {
+    /// Keys of the delegated roles.
+    pub keys: Keys,
+    /// The roles, in the order in which they are asked.
+    pub roles: Vec<DelegatedRole>,
+    /// Members that are not understood; kept.
+    pub extra: Members,
+}
+
+/// One delegation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelegatedRole {
+    /// The role's name.
+    pub name: String,
+    /// Who signs for it.
+    pub keys: RoleKeys,
+    /// Whether the search ends with this role for the paths it covers.
+    pub terminating: bool,
+    /// Which paths it covers.
+    pub paths: PathSet,
+    /// Members that are not understood; kept.
+    pub extra: Members,
+}
+
+/// Which paths a delegation covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathSet {
+    /// Shell-style patterns.
+    Patterns(Vec<String>),
+    /// Beginnings of the hexadecimal SHA-256 of paths.
+    HashPrefixes(Vec<String>),
+}
+
+impl PathSet {
+    /// Returns whether a path is covered.
+    #[must_use]
+    pub fn covers(&self, path: &str) -> bool {
+        match self {
+            Self::Patterns(patterns) => {
+                patterns.iter().any(|pattern| pattern::matches(pattern, path))
+            }
+            Self::HashPrefixes(prefixes) => {
+                let digest = to_hex(&Sha256::digest(path.as_bytes()));
+                prefixes.iter().any(|prefix| digest.starts_with(&prefix.to_ascii_lowercase()))
+            }
+        }
+    }
+}
+
+impl Delegations {
+    pub(super) fn from_json(json: Json) -> Result<Self, String> {
+        let Json::Object(mut members) = json else {
+            return Err("\"delegations\" is no object".to_owned());
+        };
+        let keys = take_keys(&mut members)?;
+        let roles = match members.remove("roles") {
+            Some(Json::Array(roles)) => roles,
+            Some(_) => return Err("\"roles\" of \"delegations\" is no array".to_owned()),
+            None => Vec::new(),
+        };
+        let roles: Result<Vec<_>, _> = roles.into_iter().map(DelegatedRole::from_json).collect();
+        let roles = roles?;
+        let names: BTreeSet<&String> = roles.iter().map(|role| &role.name).collect();
+        if names.len() != roles.len() {
+            return Err("a role is delegated to twice by one role".to_owned());
+        }
+        Ok(Self { keys, roles, extra: members })
+    }
+
+    pub(super) fn to_json(&self) -> Json {
+        let mut members = self.extra.clone();
+        members.insert("keys".to_owned(), keys_to_json(&self.keys));
+        let roles = self.roles.iter().map(DelegatedRole::to_json).collect();
+        members.insert("roles".to_owned(), Json::Array(roles));
+        Json::Object(members)
+    }
+}
+
+impl DelegatedRole {
+    fn from_json(json: Json) -> Result<Self, String> {
+        let Json::Object(mut members) = json else {
+            return Err("a delegated role is no object".to_owned());
+        };
+        let Some(Json::Str(name)) = members.remove("name") else {
+            return Err("a delegated role has no \"name\"".to_owned());
+        };
+        if name.is_empty() || matches!(name.as_str(), "root" | "timestamp" | "snapshot" | "targets")
+        {
+            return Err(format!("a delegated role may not be named {name:?}"));
+        }
+        let keys = RoleKeys::take(&mut members)?;
+        let terminating = members.remove("terminating").and_then(|json| json.as_bool());
+        let terminating = terminating.ok_or("a delegated role has no \"terminating\"")?;
+        let patterns = take_strings(&mut members, "paths")?;
+        let prefixes = take_strings(&mut members, "path_hash_prefixes")?;
+        let paths = match (patterns, prefixes) {
+            (Some(patterns), None) => PathSet::Patterns(patterns),
+            (None, Some(prefixes)) => PathSet::HashPrefixes(prefixes),
+            _ => {
+                let what = "has to have one of \"paths\" and \"path_hash_prefixes\"";
+                return Err(format!("the delegated role {name:?} {what}"));
+            }
+        };
+        Ok(Self { name, keys, terminating, paths, extra: members })
+    }
+
+    fn to_json(&self) -> Json {
+        let mut members = self.extra.clone();
+        members.insert("name".to_owned(), Json::str(self.name.clone()));
+        self.keys.put(&mut members);
+        members.insert("terminating".to_owned(), Json::Bool(self.terminating));
+        let (name, texts) = match &self.paths {
+            PathSet::Patterns(patterns) => ("paths", patterns),
+            PathSet::HashPrefixes(prefixes) => ("path_hash_prefixes", prefixes),
+        };
+        members.insert(name.to_owned(), Json::strings(texts.iter().cloned()));
+        Json::Object(members)
+    }
+}
+
+/// Takes `keys` out of an object.
+pub(super) fn take_keys(members: &mut Members) -> Result<Keys, String> {
+    let Some(Json::Object(keys)) = members.remove("keys") else {
+        return Err("\"keys\" is missing, or no object".to_owned());
+    };
+    if keys.len() > KEYS_MAX {
+        return Err(format!("more than {KEYS_MAX} keys"));
+    }
+    keys.iter().map(|(id, json)| Ok((id.clone(), TufKey::from_json(json)?))).collect()
+}
+
+pub(super) fn keys_to_json(keys: &Keys) -> Json {
+    Json::Object(keys.iter().map(|(id, key)| (id.clone(), key.to_json())).collect())
+}
+
+/// Takes an array of strings out of an object, if it is there.
+fn take_strings(members: &mut Members, name: &str) -> Result<Option<Vec<String>>, String> {
+    let Some(json) = members.remove(name) else { return Ok(None) };
+    let strings: Option<Vec<String>> = json
+        .as_array()
+        .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+    strings.map(Some).ok_or_else(|| format!("{name:?} is no array of strings"))
+}
