@@ -17,14 +17,15 @@ mod blob;
 mod call;
 mod fold;
 mod value;
+mod words;
 
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hf_core::{Child, ChildRole, FileType, Halt, Reason, ScanOptions, Sink, Stop};
 
 use crate::{Format, FormatDoc, Stage};
 use blob::Blob;
+use words::Words;
 
 pub(crate) const FORMAT: Format = Format {
     name: "hidden",
@@ -300,17 +301,9 @@ const WORDS: &[(&str, Mark, bool)] = &[
     ("xxd -p", Mark::Shell, false),
 ];
 
-fn searcher() -> Option<&'static AhoCorasick> {
-    static SEARCHER: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    SEARCHER
-        .get_or_init(|| {
-            AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .kind(Some(AhoCorasickKind::DFA))
-                .build(WORDS.iter().map(|(word, _, _)| word))
-                .ok()
-        })
-        .as_ref()
+fn searcher() -> &'static Words {
+    static SEARCHER: OnceLock<Words> = OnceLock::new();
+    SEARCHER.get_or_init(|| Words::new(WORDS.iter().map(|(word, _, _)| *word)))
 }
 
 impl Signs {
@@ -319,30 +312,20 @@ impl Signs {
     /// # Errors
     /// The scan ends here.
     fn of(text: &[u8], sink: &mut dyn Sink) -> Result<Option<Self>, Stop> {
-        const PIECE_LEN: usize = 1 << 20;
-        const OVERLAP: usize = 64;
-        let Some(searcher) = searcher() else { return Ok(None) };
         let mut signs = Self::default();
         let mut any = false;
-        let mut start = 0usize;
-        while start < text.len() {
-            sink.poll()?;
-            let end = start.saturating_add(PIECE_LEN).min(text.len());
-            let piece = text.get(start..end.saturating_add(OVERLAP).min(text.len()));
-            for found in searcher.find_overlapping_iter(piece.unwrap_or_default()) {
-                let at = start.saturating_add(found.start());
-                let Some((word, mark, exact)) = WORDS.get(found.pattern().as_usize()) else {
-                    continue;
-                };
+        searcher().find(
+            text,
+            || sink.poll(),
+            |at, word| {
+                let Some((word, mark, exact)) = WORDS.get(word) else { return };
                 let fits = || text.get(at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
-                if at >= end || *exact && !fits() {
-                    continue;
+                if !*exact || fits() {
+                    any = true;
+                    signs.note(at, *mark);
                 }
-                any = true;
-                signs.note(at, *mark);
-            }
-            start = end;
-        }
+            },
+        )?;
         signs.weigh(text);
         Ok(any.then_some(signs))
     }

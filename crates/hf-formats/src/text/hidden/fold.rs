@@ -291,6 +291,10 @@ impl Folder<'_> {
     /// Reads a word: an assignment, a call, a variable, or nothing.
     fn word(&mut self) {
         let start = self.at;
+        if let Some(len) = self.idle_word() {
+            self.copy(len);
+            return;
+        }
         let name = self.name();
         if name.is_empty() {
             self.at = start;
@@ -320,6 +324,43 @@ impl Folder<'_> {
                 self.out.extend_from_slice(&name);
             }
         }
+    }
+
+    /// Returns the length of a word that is no variable, and behind which neither an assignment, a call, a path nor
+    /// a literal can begin. Most words are such, and cost nothing more.
+    fn idle_word(&self) -> Option<usize> {
+        let rest = self.rest();
+        let len = rest.iter().take(NAME_LEN_MAX).take_while(|byte| is_name(**byte)).count();
+        let behind = rest.get(len..).unwrap_or_default();
+        let next = behind.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+        let may_fold = match next {
+            None => false,
+            Some(byte) => {
+                is_name(*byte) && len == NAME_LEN_MAX
+                    || matches!(
+                        byte,
+                        b'=' | b'+'
+                            | b'.'
+                            | b'&'
+                            | b'('
+                            | b':'
+                            | b'"'
+                            | b'\''
+                            | b'`'
+                            | b'_'
+                            | b'\\'
+                    )
+            }
+        };
+        let word = rest.get(..len).unwrap_or_default();
+        if may_fold || len == 0 || word.eq_ignore_ascii_case(b"new") {
+            return None;
+        }
+        let mut lower = [0; NAME_LEN_MAX];
+        let lower = lower.get_mut(..len)?;
+        lower.copy_from_slice(word);
+        lower.make_ascii_lowercase();
+        (!self.variables.contains_key(&*lower)).then_some(len)
     }
 
     fn first_use(&mut self, name: &[u8]) -> bool {
