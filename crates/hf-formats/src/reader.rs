@@ -2,6 +2,12 @@
 
 use hf_core::Defect;
 
+/// Returns the next multiple of a unit that is not 0; where there is none, the largest number, which lies behind
+/// every object.
+pub(crate) fn aligned(value: usize, unit: usize) -> usize {
+    value.checked_next_multiple_of(unit).unwrap_or(usize::MAX)
+}
+
 /// A position in a byte slice. All integers are read from the position and move it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {

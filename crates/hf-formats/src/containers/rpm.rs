@@ -10,7 +10,7 @@
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink};
 use memchr::{memchr, memmem};
 
-use crate::reader::{Reader, size};
+use crate::reader::{Reader, aligned, size};
 use crate::{Format, FormatDoc, Stage};
 
 pub(super) const FORMAT: Format = Format {
@@ -56,7 +56,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let mut name = object.get(10..76).unwrap_or_default();
     name = name.get(..memchr(0, name).unwrap_or(name.len())).unwrap_or_default();
     let signatures = Header::read(object, LEAD_LEN);
-    let main_off = signatures.as_ref().map(|header| header.end.next_multiple_of(8));
+    let main_off = signatures.as_ref().map(|header| aligned(header.end, 8));
     let main = main_off.and_then(|off| Header::read(object, off));
     let mut position = 0u32;
     if let Some(main) = &main {

@@ -23,7 +23,7 @@ use hf_core::{FileType, Halt, Reason, Sink, Stop};
 use memchr::memmem;
 
 use super::files::{Extent, Files, path, utf16_be};
-use crate::reader::{Reader, size};
+use crate::reader::{Reader, aligned, size};
 use crate::{Format, FormatDoc, Stage};
 use record::{Record, Susp};
 
@@ -217,7 +217,7 @@ impl Volume<'_, '_> {
         let mut pieces: Vec<Record> = Vec::new();
         while let Some(rest) = data.get(off..).filter(|rest| !rest.is_empty()) {
             let len = usize::from(rest.first().copied().unwrap_or(0));
-            let next_sector = off.saturating_add(1).next_multiple_of(SECTOR_LEN);
+            let next_sector = aligned(off.saturating_add(1), SECTOR_LEN);
             let Some(raw) = rest.get(..len).filter(|_| len > 0) else {
                 off = next_sector;
                 continue;

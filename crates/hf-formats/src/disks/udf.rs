@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use hf_core::{FileType, Halt, Reason, Sink, Stop};
 
 use super::files::{Extent, Files, path, utf16_be};
-use crate::reader::{Reader, size};
+use crate::reader::{Reader, aligned, size};
 use crate::{Format, FormatDoc, Stage};
 use entry::{Data, Entry};
 use map::{Maps, Place};
@@ -446,7 +446,7 @@ impl Record {
         let name_off = use_len.saturating_add(38);
         let end = name_off.saturating_add(name_len);
         let name = name(raw.get(name_off..end)?);
-        reader.seek(start.saturating_add(end.next_multiple_of(4)));
+        reader.seek(start.saturating_add(aligned(end, 4)));
         Some(Self { traits, place, name })
     }
 }

@@ -156,8 +156,8 @@ impl<'a> Extent<'a> {
             }
             found = true;
             self.unpack(data, value.saturating_mul(SECTOR_LEN), guest)?;
-            off =
-                off.saturating_add(u64::from(len)).saturating_add(12).next_multiple_of(SECTOR_LEN);
+            let end = off.saturating_add(u64::from(len)).saturating_add(12);
+            off = end.checked_next_multiple_of(SECTOR_LEN).unwrap_or(u64::MAX);
         }
         Ok(found)
     }

@@ -15,7 +15,7 @@ use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, St
 use super::files::{path, utf16_le};
 use crate::bounded::Ended;
 use crate::codec::{Lzx, xpress};
-use crate::reader::{Reader, size};
+use crate::reader::{Reader, aligned, size};
 use crate::{Format, FormatDoc, Stage};
 
 pub(super) const FORMAT: Format = Format {
@@ -242,7 +242,7 @@ impl Image<'_, '_> {
 
     fn directory(&mut self, bytes: &[u8], folder: Vec<u8>) -> Result<(), Stop> {
         let security_len = Reader::new(bytes).u32_le().unwrap_or(8).max(8);
-        let root = size(u64::from(security_len).next_multiple_of(8));
+        let root = aligned(size(security_len.into()), 8);
         let mut seen = BTreeSet::new();
         let mut todo = vec![(root, folder)];
         let mut budget = bytes.len().saturating_mul(2);
@@ -354,7 +354,7 @@ impl Dentry {
         }
         let name_len = usize::from(Reader::at(raw, 100).u16_le().ok()?).min(512);
         Some(Self {
-            len: len.next_multiple_of(8),
+            len: aligned(len, 8),
             children: Reader::at(raw, 16).u64_le().ok()?,
             digest: raw.get(64..84)?.try_into().ok()?,
             streams: Reader::at(raw, 96).u16_le().ok()?,
@@ -381,7 +381,7 @@ impl Dentry {
             if len < 38 {
                 break;
             }
-            *off = off.saturating_add(size(len.next_multiple_of(8)));
+            *off = off.saturating_add(aligned(size(len), 8));
         }
         streams
     }

@@ -7,7 +7,7 @@ use super::member::{Archive, Entry, Method, SEARCH_MAX};
 use crate::codec::rar::Algorithm;
 use crate::containers::next::Next;
 use crate::documents::cipher::cbc_decrypt;
-use crate::reader::{Reader, size};
+use crate::reader::{Reader, aligned, size};
 
 const MARK: u8 = 0x72;
 const MAIN: u8 = 0x73;
@@ -210,7 +210,7 @@ impl<'a> Walk<'_, 'a, '_> {
             let Some((key, iv)) = self.archive.key3(idx, salt)? else { continue };
             let Some(plain) = cbc_decrypt(&key, iv, head) else { continue };
             let len = usize::from(Reader::at(&plain, 5).u16_le().unwrap_or(0));
-            let packed_len = len.next_multiple_of(16);
+            let packed_len = aligned(len, 16);
             let packed = object.get(packed_off..packed_off.saturating_add(packed_len));
             let Some(plain) = packed.and_then(|packed| cbc_decrypt(&key, iv, packed)) else {
                 continue;

@@ -7,7 +7,7 @@ use super::member::{Archive, Entry, Method, SEARCH_MAX};
 use crate::codec::rar::Algorithm;
 use crate::containers::next::Next;
 use crate::documents::cipher::cbc_decrypt;
-use crate::reader::{Reader, size};
+use crate::reader::{Reader, aligned, size};
 
 const MAIN: u64 = 1;
 const FILE: u64 = 2;
@@ -206,7 +206,7 @@ impl<'a> Walk<'_, 'a, '_> {
             let Some(plain) = cbc_decrypt(&key.key, iv, head) else { continue };
             let mut reader = Reader::at(&plain, 4);
             let Some(len) = number(&mut reader).filter(|len| *len <= HEADER_MAX) else { continue };
-            let len = reader.off().saturating_add(size(len)).next_multiple_of(16);
+            let len = aligned(reader.off().saturating_add(size(len)), 16);
             let packed = object.get(packed_off..packed_off.saturating_add(len));
             let Some(plain) = packed.and_then(|packed| cbc_decrypt(&key.key, iv, packed)) else {
                 continue;
