@@ -17,6 +17,7 @@
 pub mod json;
 pub mod key;
 pub mod log;
+pub mod quorum;
 pub mod text;
 pub mod time;
 pub mod tuf;
