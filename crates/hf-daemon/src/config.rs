@@ -3,35 +3,37 @@
 //! A door's section is defined in the door's own module and named here.
 //! Promises: an unknown key or a value of the wrong kind is an error that names file, line and column.
 
+mod clamd;
+mod content;
+mod log;
+mod scan;
+mod service;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+pub use clamd::{ClamdConfig, PathRights};
+pub use content::ContentConfig;
+pub use log::LogConfig;
+pub use scan::ScanConfig;
+pub use service::ServiceConfig;
 
 /// The whole file.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Config {
-    /// `[service]`.
+    /// `[clamd]`: the door that speaks the clamd protocol.
+    pub clamd: ClamdConfig,
+    /// `[content]`: where signatures come from.
+    pub content: ContentConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[scan]`: what is looked for, and limits.
+    pub scan: ScanConfig,
+    /// `[service]`: what all doors share.
     pub service: ServiceConfig,
-}
-
-/// `[service]`: what all doors share.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct ServiceConfig {
-    /// Workers at once; 0 means one for each core.
-    pub workers: usize,
-    /// Entries of the verdict cache; 0 for none.
-    pub cache_entries: usize,
-    /// Folder for nameless temporary files; none for the system's.
-    pub temporary_folder: Option<PathBuf>,
-}
-
-impl Default for ServiceConfig {
-    fn default() -> Self {
-        Self { workers: 0, cache_entries: 65_536, temporary_folder: None }
-    }
 }
 
 /// A configuration is refused.
@@ -72,6 +74,12 @@ impl Config {
         Self::parse(path, &text)
     }
 
+    /// Returns the file's text, with every key.
+    #[must_use]
+    pub fn text(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|error| format!("# cannot be written: {error}\n"))
+    }
+
     /// Reads a text; `path` is what errors call it.
     ///
     /// # Errors
@@ -110,5 +118,13 @@ mod tests {
         refuses("[nothing]\n", "f.toml:1:2: unknown field `nothing`");
         refuses("[service\n", "f.toml:1:9: ");
         assert_eq!(Config::parse(Path::new("f"), "").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut config = Config::default();
+        config.scan.all_match = true;
+        config.clamd.tcp_addresses.push("127.0.0.1".to_owned());
+        assert_eq!(Config::parse(Path::new("f"), &config.text()).unwrap(), config);
     }
 }

@@ -9,6 +9,7 @@
 //! Leaves out: what is done about a finding. Verdicts are `hf-policy`'s, actions the program's.
 #![forbid(unsafe_code)]
 
+pub mod clamd_conf;
 pub mod config;
 pub mod content;
 pub mod intake;

@@ -14,8 +14,10 @@ pub mod forbidden;
 mod landlocked;
 pub mod lifeline;
 pub mod map;
+pub mod passed;
 pub mod process;
 pub mod syscalls;
+pub mod users;
 
 pub use bounds::Bounds;
 pub use clock::{LocalTime, local_time};
