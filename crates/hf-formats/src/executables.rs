@@ -83,6 +83,18 @@ fn view(bytes: &[u8], file_type: FileType) -> Result<(ExeView, Option<Defect>), 
     }
 }
 
+/// True for a program of Unix that says it is packed by UPX: its mark stands behind the headers, and again at the end.
+/// What is packed there is not unpacked yet.
+fn is_packed_by_upx(object: &[u8]) -> bool {
+    const MARK: &[u8] = b"UPX!";
+    const HEAD_LEN: usize = 4096;
+    const TAIL_LEN: usize = 64;
+    let head = object.get(..object.len().min(HEAD_LEN)).unwrap_or_default();
+    let tail = object.get(object.len().saturating_sub(TAIL_LEN)..).unwrap_or_default();
+    let has = |bytes| memchr::memmem::find(bytes, MARK).is_some();
+    has(head) && has(tail)
+}
+
 /// What is found inside any object at any offset, and therefore not handed out as an overlay again.
 const FOUND_ANYWHERE: [&[u8]; 9] = [
     b"MZ",

@@ -2,12 +2,14 @@
 //!
 //! Yields: what is behind the last section and segment (not under ClamAV's quirks: it does not); facts: class,
 //! machine, type, entry, sections.
-//! Leaves out: symbols, notes, dynamic section.
+//! Leaves out: symbols, notes, dynamic section; what UPX packed, which is told.
 //! Limits: [`SECTIONS_MAX`] sections and [`SEGMENTS_MAX`] program headers.
 //! Hostile input: [`Elf::refusal`] says where ClamAV gives the file up, [`Elf::broken`] what it calls broken.
 //! Sources: [1] System V ABI, "Object Files"; [2] black-box runs of clamscan 1.4.6.
 
-use hf_core::{Child, ChildRole, Defect, ExeKind, ExeSection, ExeView, FileType, Halt, Sink};
+use hf_core::{
+    Child, ChildRole, Defect, ExeKind, ExeSection, ExeView, FileType, Halt, Reason, Sink,
+};
 
 use super::endian::{Endian, Fields};
 use crate::reader::size;
@@ -24,7 +26,7 @@ pub(crate) static FORMAT: Format = Format {
     doc: FormatDoc {
         recognised_by: "`7f 45 4c 46`",
         yields: "what is behind the last section and segment",
-        leaves_out: "symbols, notes, the dynamic section",
+        leaves_out: "symbols, notes, the dynamic section; what UPX packed is told",
         limits: "4096 sections, 4096 program headers",
         sources: "System V ABI, chapters 4 and 5",
     },
@@ -256,6 +258,9 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if let Some(refusal) = elf.refusal.clone().filter(|_| elf.broken) {
         super::tell_broken(sink)?;
         sink.defect(refusal);
+    }
+    if super::is_packed_by_upx(object) {
+        sink.unscanned(b"", Reason::NoReader("programs packed by UPX for Linux".into()));
     }
     sink.fact("elf.bits", if elf.is_64 { "64" } else { "32" });
     sink.fact("elf.type", &elf.kind.to_string());

@@ -1,14 +1,14 @@
 //! Mach-O files of one architecture, 32 and 64 bits, both byte orders.
 //!
 //! Yields: no children; facts: CPU, file type, entry, sections.
-//! Leaves out: symbols, code signatures, dynamic loader information.
+//! Leaves out: symbols, code signatures, dynamic loader information; what UPX packed, which is told.
 //! Limits: [`COMMANDS_MAX`] load commands, [`SECTIONS_MAX`] sections.
 //! Hostile input: a broken load command ends the walk; what was read stays.
 //! Surprise: ClamAV knows the entry point of PowerPC programs only; for all others it is 0 there [2].
 //! Sources: [1] Apple, `mach-o/loader.h` and "Mach-O File Format Reference"; [2] black-box runs of
 //! clamscan 1.4.6.
 
-use hf_core::{Defect, ExeKind, ExeSection, ExeView, FileType, Halt, Sink};
+use hf_core::{Defect, ExeKind, ExeSection, ExeView, FileType, Halt, Reason, Sink};
 
 use super::endian::{Endian, Fields};
 use crate::{Format, FormatDoc, Stage};
@@ -22,7 +22,7 @@ pub(crate) static FORMAT: Format = Format {
     doc: FormatDoc {
         recognised_by: "`fe ed fa ce`, `fe ed fa cf` in either byte order",
         yields: "facts only",
-        leaves_out: "symbols, signatures, loader information",
+        leaves_out: "symbols, signatures, loader information; what UPX packed is told",
         limits: "1024 load commands, 8192 sections",
         sources: "Apple, mach-o/loader.h",
     },
@@ -243,6 +243,9 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             super::tell_broken(sink)?;
             sink.defect(refusal);
         }
+    }
+    if super::is_packed_by_upx(object) {
+        sink.unscanned(b"", Reason::NoReader("programs packed by UPX for macOS".into()));
     }
     sink.fact("macho.bits", if macho.is_64 { "64" } else { "32" });
     sink.fact("macho.cpu", &cpu_name(macho.cpu));
