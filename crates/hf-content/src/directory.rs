@@ -36,7 +36,17 @@ pub(crate) fn plan(
 /// True for the name of a file that a directory is read for.
 #[must_use]
 pub fn is_database(name: &str) -> bool {
-    is_container(name) || recognised(name).is_some_and(|language| language != Language::Info)
+    is_container(name)
+        || is_pack(name)
+        || recognised(name).is_some_and(|language| language != Language::Info)
+}
+
+/// Ending of the name of a pack that was compiled elsewhere.
+pub(crate) const PACK_SUFFIX: &str = ".pack";
+
+/// True for a pack that was compiled elsewhere.
+pub(crate) fn is_pack(name: &str) -> bool {
+    name.ends_with(PACK_SUFFIX)
 }
 
 /// True for a file with databases in it.

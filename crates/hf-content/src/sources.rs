@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hf_sig::{Language, recognised};
 
-use crate::directory::{is_container, is_database, plan};
+use crate::directory::{is_container, is_database, is_pack, plan};
 use crate::{ContentError, ContentErrorKind, ContentOptions};
 
 /// A database file.
@@ -33,12 +33,14 @@ pub(crate) enum GroupKind {
     Ignores,
     /// One container.
     Container,
+    /// One pack that was compiled elsewhere.
+    Pack,
     /// All other loose files.
     Loose,
 }
 
 /// Returns the groups of all paths: loose ignore lists, each container in the order of the paths,
-/// all other loose files.
+/// each pack that was compiled elsewhere, all other loose files.
 ///
 /// Off-spec: a loose ignore list holds for everything, not only for what is read after it, because
 /// the order of directory entries is nobody's intention.
@@ -48,11 +50,14 @@ pub(crate) fn groups(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Group>, ContentError> {
     let mut containers = Vec::new();
+    let mut packs = Vec::new();
     let mut ignores = Vec::new();
     let mut loose = Vec::new();
     for source in sources(paths, options, warnings)? {
         if is_container(&source.name) {
             containers.push(source);
+        } else if is_pack(&source.name) {
+            packs.push(source);
         } else if recognised(&source.name) == Some(Language::Ignore) {
             ignores.push(source);
         } else {
@@ -63,6 +68,8 @@ pub(crate) fn groups(
     groups.extend(
         containers.into_iter().map(|c| Group { kind: GroupKind::Container, sources: vec![c] }),
     );
+    let one = |source| Group { kind: GroupKind::Pack, sources: vec![source] };
+    groups.extend(packs.into_iter().map(one));
     groups.push(Group { kind: GroupKind::Loose, sources: loose });
     groups.retain(|group| !group.sources.is_empty());
     Ok(groups)

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hf_pack::{Pack, WritePackError, anonymous_file, seal};
 
 use crate::cache::{Cache, PACK_SUFFIX};
-use crate::compile::compile;
+use crate::compile::{COMPILER_VERSION, compile};
 use crate::detached::signature_beside;
 use crate::ignores::Ignores;
 use crate::prune::{is_due, prune};
@@ -54,6 +54,8 @@ pub enum PackOrigin {
     Built,
     /// It was compiled and lives only in memory.
     InMemory,
+    /// It was compiled elsewhere, and is one of the databases.
+    Given,
 }
 
 impl OpenedContent {
@@ -131,6 +133,9 @@ struct Opening {
 
 impl Opening {
     fn group(&mut self, group: &Group) -> Result<OpenedPack, ContentError> {
+        if let (GroupKind::Pack, Some(source)) = (group.kind, group.sources.first()) {
+            return self.given(&source.path);
+        }
         self.options.load.containers.detached = match &group.sources[..] {
             [source] if group.kind == GroupKind::Container => signature_beside(&source.path)?,
             _ => None,
@@ -165,6 +170,22 @@ impl Opening {
         }
         let path = group.sources.first().map(|source| source.path.clone()).unwrap_or_default();
         Err(ContentError::new(path, ContentErrorKind::Changing))
+    }
+
+    /// Opens a pack that was compiled elsewhere. Who put it there has verified it: here only its header
+    /// and table are, and whatever is read from it later is bounded anyway.
+    fn given(&mut self, path: &Path) -> Result<OpenedPack, ContentError> {
+        let file = File::open(path).map_err(|err| ContentError::read(path, err))?;
+        let pack =
+            Pack::open(file).map_err(|err| ContentError::new(path, ContentErrorKind::Open(err)))?;
+        if pack.meta().compiler_version != COMPILER_VERSION {
+            self.warnings.push(format!(
+                "{}: compiled by another version ({}); an update brings one of this version",
+                path.display(),
+                pack.meta().compiler_version
+            ));
+        }
+        Ok(OpenedPack { pack, origin: PackOrigin::Given })
     }
 
     /// Returns the pack that the group's record names, when every stamp fits.

@@ -405,3 +405,28 @@ fn detached_signatures_are_looked_for() {
     let located = open_signed(&bench, true).unwrap_err();
     assert!(located.ends_with("t-7.cvd.sign"), "{located}");
 }
+
+#[test]
+fn packs_that_were_compiled_elsewhere_are_opened_as_they_are() {
+    let bench = Bench::new(&[("a.hdb", A), ("b.hdb", B), ("x.ign2", "Test.B-1\n")]);
+    fs::write(bench.db().join("own.cud"), container("c.hdb", B)).unwrap();
+    let made = |name: &str| {
+        let to = bench.dir.path().join(name);
+        fs::create_dir(&to).unwrap();
+        let packs = hf_content::compile_folder(&bench.db(), &to).unwrap();
+        let names: Vec<String> = packs.iter().map(|pack| pack.name.clone()).collect();
+        let digests: Vec<_> = names.iter().map(|name| fs::read(to.join(name)).unwrap()).collect();
+        (to, names, digests)
+    };
+    let (to, names, digests) = made("one");
+    assert_eq!(names, ["own.pack", "loose.pack"]);
+    assert_eq!(made("two").2, digests, "the same bytes in every folder");
+    let store = ContentStore::in_memory();
+    let opened = store.open(&[to.clone()], &ContentOptions::default()).unwrap();
+    let origins: Vec<PackOrigin> = opened.packs.iter().map(|pack| pack.origin).collect();
+    assert_eq!(origins, [PackOrigin::Given; 2]);
+    assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
+    fs::write(to.join("loose.pack"), b"not a pack").unwrap();
+    let error = store.open(&[to], &ContentOptions::default()).unwrap_err();
+    assert!(matches!(error.kind, ContentErrorKind::Open(_)), "{error}");
+}

@@ -23,6 +23,8 @@ pub use view::{HashHit, HashTables};
 use hf_core::signature::HashOf;
 use hf_pack::SectionId;
 
+use crate::Shape;
+
 /// Kinds of digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DigestSet {
@@ -131,6 +133,38 @@ fn column(of: u32, kind: u32, column: Column) -> SectionId {
         Column::Ordinals => 3,
     };
     SectionId::HASH_BASE.plus(64 + (of * KINDS + kind) * 4 + column)
+}
+
+/// Returns what one of these sections is.
+pub(crate) fn shape(id: SectionId) -> Option<Shape> {
+    match id {
+        NAME_BLOCKS => return Some(Shape::Words { word: 8, row: 8 }),
+        STEM_ENDS => return Some(Shape::Words { word: 4, row: 4 }),
+        ORIGINS => return Some(Shape::Words { word: 4, row: 12 }),
+        _ => {}
+    }
+    for (of, kind) in (0..OFS).flat_map(|of| (0..KINDS).map(move |kind| (of, kind))) {
+        let digests = column(of, kind, Column::Digests);
+        if id == digests {
+            let width = match kind {
+                0 => 16,
+                1 => 20,
+                _ => 32,
+            };
+            return Some(Shape::Sorted { width });
+        }
+        let beside = |numbers| Some(Shape::Beside { width: 4, of: digests, numbers });
+        if id == column(of, kind, Column::Sizes) {
+            return beside(false);
+        }
+        if id == column(of, kind, Column::Ordinals) {
+            return beside(true);
+        }
+        if id == column(of, kind, Column::Directory) {
+            return Some(Shape::Words { word: 4, row: 4 });
+        }
+    }
+    None
 }
 
 /// Bucket of a digest when there are `1 << bits` of them; at most 24.
