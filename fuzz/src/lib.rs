@@ -12,12 +12,14 @@ mod format;
 mod frame;
 mod pack;
 pub mod seeds;
+mod vault;
 
 pub use content::{SUFFIXES, cvd, match_pattern, sig_load};
 pub use format::{exe_view, fuzz_format, identify, image_hash};
 pub use frame::ipc_frame;
 pub use libfuzzer_sys;
 pub use pack::pack_open;
+pub use vault::vault_entry;
 
 /// Makes a target of a function of this crate.
 #[macro_export]

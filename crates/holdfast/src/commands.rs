@@ -4,6 +4,7 @@ mod content;
 pub(crate) mod inspect;
 mod options;
 mod print;
+mod quarantine;
 mod scan;
 mod selftest;
 mod status;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "scan" => scan::run(matches),
         "inspect" => inspect::run(matches),
         "content" => content::run(matches),
+        "quarantine" => quarantine::run(matches),
         "selftest" => selftest::run(matches),
         "status" => status::run(matches),
         "completions" => print::completions(matches),

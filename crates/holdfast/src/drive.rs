@@ -15,6 +15,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use hf_core::Report;
+use hf_quarantine::Identity;
 use hf_worker::{ScanRequest, Worker};
 
 use queue::{Receiver, Sender, queue};
@@ -48,6 +49,8 @@ pub(crate) struct Scanned {
     pub(crate) path: PathBuf,
     /// The very file that was scanned, if it is kept.
     pub(crate) file: Option<File>,
+    /// What it was before it was scanned, if it is kept and was reached by a path.
+    pub(crate) identity: Option<Identity>,
     /// Size in bytes when it was opened.
     pub(crate) size: u64,
     /// What was found.
@@ -67,6 +70,7 @@ struct Job {
     seq: u64,
     path: PathBuf,
     file: File,
+    identity: Option<Identity>,
     size: u64,
 }
 
@@ -86,7 +90,7 @@ pub(crate) fn drive(
     let (events_in, events_out) = queue::<(u64, Event)>(EVENTS_LEN);
     thread::scope(|scope| {
         let notes = events_in.clone();
-        let walk = move || walk_all(named, options, pace, &jobs_in, &notes);
+        let walk = move || walk_all(named, options, pace, files, (&jobs_in, &notes));
         let builder = thread::Builder::new().stack_size(walk_stack_bytes(options));
         builder.spawn_scoped(scope, walk)?;
         let mut started = Err(io::ErrorKind::NotFound.into());
@@ -158,16 +162,21 @@ fn walk_all(
     named: Vec<Named>,
     options: &WalkOptions,
     pace: &Pace,
-    jobs: &Sender<Job>,
-    events: &Sender<(u64, Event)>,
+    files: Files,
+    (jobs, events): (&Sender<Job>, &Sender<(u64, Event)>),
 ) {
     let mut seq = 0u64;
-    let mut visit = |step: Step| {
+    let mut visit = |step: Step, by_path: bool| {
         if !pace.wait(seq) {
             return ControlFlow::Break(());
         }
         let sent = match step {
-            Step::File { path, file, size } => jobs.send(Job { seq, path, file, size }),
+            Step::File { path, file, size } => {
+                // Before a byte of it is read, so that a change during the scan shows.
+                let wanted = by_path && files == Files::Kept;
+                let identity = wanted.then(|| Identity::of(&file).ok()).flatten();
+                jobs.send(Job { seq, path, file, identity, size })
+            }
             Step::Directory => events.send((seq, Event::Directory)),
             Step::Note { path, note } => events.send((seq, Event::Note(path, note))),
         };
@@ -176,10 +185,10 @@ fn walk_all(
     };
     for item in named {
         let ended = match item {
-            Named::Path(path) => walk(&path, options, &mut visit),
+            Named::Path(path) => walk(&path, options, &mut |step| visit(step, true)),
             Named::Open(path, file) => {
                 let size = file.metadata().map_or(0, |meta| meta.len());
-                visit(Step::File { path, file, size })
+                visit(Step::File { path, file, size }, false)
             }
         };
         if ended.is_break() {
@@ -196,22 +205,22 @@ fn scan_all(
     pace: &Pace,
     files: Files,
 ) {
-    let mut paths: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    let mut paths: BTreeMap<u64, (PathBuf, Option<Identity>)> = BTreeMap::new();
     loop {
         while worker.has_room() && !pace.is_stopped() {
             let Some(job) = jobs.next(worker.is_idle()) else { break };
-            let Job { seq, path, file, size } = job;
+            let Job { seq, path, file, identity, size } = job;
             let name = path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
             let request = ScanRequest { id: seq, name, ..ScanRequest::default() };
-            paths.insert(seq, path);
+            paths.insert(seq, (path, identity));
             worker.submit(hf_worker::Job { request, file, size });
         }
         let Some(answer) = worker.answer() else { return };
         let hf_worker::Answer { job, report, .. } = answer;
         let seq = job.request.id;
-        let path = paths.remove(&seq).unwrap_or_default();
+        let (path, identity) = paths.remove(&seq).unwrap_or_default();
         let file = (files == Files::Kept).then_some(job.file);
-        let scanned = Scanned { path, file, size: job.size, report };
+        let scanned = Scanned { path, file, identity, size: job.size, report };
         if !events.send((seq, Event::Scanned(scanned))) {
             return;
         }

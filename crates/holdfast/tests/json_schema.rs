@@ -37,6 +37,18 @@ fn lines(folder: &Path, args: &[impl AsRef<OsStr> + std::fmt::Debug], code: i32)
     text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
+/// Runs the program with something to find on standard input.
+fn from_a_pipe(folder: &Path, args: &[&str]) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(args)
+        .stdin(fs::File::open(folder.join("tree/marked.txt")).unwrap())
+        .current_dir(folder)
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
 /// A zip archive of stored members. Encrypted ones are only marked so; with a checksum that does not fit,
 /// because else the mark is found out.
 fn zip(members: &[(&[u8], &[u8])], encrypted: bool) -> Vec<u8> {
@@ -106,6 +118,12 @@ fn printed(folder: &Path) -> Vec<Value> {
     fs::write(folder.join("large.html"), vec![b'<'; 12 << 20]).unwrap();
     let small = ["--worker-memory", "1M", "-d", "rules.ndb"];
     all.extend(lines(folder, &[&["scan", "--json", "large.html"], &small[..]].concat(), 2));
+    // Taken, and then something that cannot be taken.
+    fs::write(folder.join("taken.txt"), b"a marked byte to take").unwrap();
+    let take = ["--action", "quarantine", "--vault", "vault", "-d", "rules.ndb"];
+    all.extend(lines(folder, &[&["scan", "--json", "taken.txt"], &take[..]].concat(), 1));
+    assert!(!folder.join("taken.txt").exists());
+    all.extend(from_a_pipe(folder, &[&["scan", "--json", "-"], &take[..]].concat()));
     let mut inspect = vec![OsStr::new("inspect"), OsStr::new("--json")];
     inspect.extend(content.iter().map(OsStr::new));
     // The last is a folder, which a worker refuses to read.

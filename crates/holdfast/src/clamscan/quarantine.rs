@@ -191,7 +191,8 @@ mod tests {
 
     fn scanned(path: &Path) -> Scanned {
         let file = File::open(path).unwrap();
-        Scanned { path: path.to_path_buf(), file: Some(file), size: 1, report: Report::default() }
+        let (path, report) = (path.to_path_buf(), Report::default());
+        Scanned { path, file: Some(file), identity: None, size: 1, report }
     }
 
     #[test]

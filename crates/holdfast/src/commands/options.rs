@@ -90,6 +90,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 
 use Kind::{Number, OneOf, Path, Paths, Size, Switch, Text, Texts};
 
+const ACT: &str = "What is done";
 const CONTENT: &str = "Content";
 const WALK: &str = "Which files";
 const LOOK: &str = "What is looked for";
@@ -177,6 +178,34 @@ static SCAN_OPTIONS: &[Opt] = &[
     opt("no-summary", Switch, TELL, "No summary at the end"),
 ];
 
+const VAULT: Opt = opt(
+    "vault",
+    Path,
+    ACT,
+    "Folder of the quarantine; without it /var/lib/holdfast/quarantine, for others than root \
+     ~/.local/share/holdfast/quarantine",
+);
+
+const DRY_RUN: Opt = opt("dry-run", Switch, ACT, "Say what would be done, and do nothing");
+
+static ACTION_OPTIONS: &[Opt] = &[
+    opt(
+        "action",
+        OneOf(&["report", "quarantine", "remove"]),
+        ACT,
+        "What is done with a detected file (docs/quarantine.md)",
+    )
+    .default("report"),
+    opt(
+        "touch-system-files",
+        Switch,
+        ACT,
+        "Act on files of the distribution's packages too, though they are as the packages made them",
+    ),
+    VAULT,
+    DRY_RUN,
+];
+
 static THREAD_OPTIONS: &[Opt] =
     &[opt("threads", Number, LIMIT, "Workers at once; 0 means one for each core")
         .short('t')
@@ -201,6 +230,7 @@ pub(crate) fn command() -> Command {
         .subcommand(scan())
         .subcommand(inspect())
         .subcommand(content())
+        .subcommand(quarantine())
         .subcommand(
             Command::new("status")
                 .about(
@@ -244,6 +274,7 @@ fn scan() -> Command {
                 .help("Files and folders; - is standard input; without any, this folder"),
         );
     let command = with(with(command, CONTENT_OPTIONS), SCAN_OPTIONS);
+    let command = with(command, ACTION_OPTIONS);
     with(with(command, THREAD_OPTIONS), LIMIT_OPTIONS)
 }
 
@@ -292,6 +323,62 @@ fn content() -> Command {
                 .arg(opt("name", Text, TELL, "Only lines that contain this").arg())
                 .arg(opt("line", Text, TELL, "Explain this line instead of the file's").arg()),
         )
+}
+
+fn quarantine() -> Command {
+    let json = opt("json", Switch, TELL, "One JSON object on each line (docs/quarantine.md)");
+    let of = move |name: &'static str, about: &'static str| {
+        with(Command::new(name).about(about), &[VAULT, json])
+    };
+    let ids = || {
+        Arg::new("ids")
+            .value_name("ID")
+            .num_args(1..)
+            .required(true)
+            .help("Entries; the first digits of a name are enough, and 'all' means every entry")
+    };
+    let output = opt("output", Path, ACT, "File to write; it must not exist").short('o').arg();
+    Command::new("quarantine")
+        .about("Look into the quarantine, give files back, delete or export them")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(of("list", "List the entries, oldest first"))
+        .subcommand(of("show", "Tell all that is known of entries").arg(ids()))
+        .subcommand(with(
+            of("add", "Take files that no scan found, by your own judgement")
+                .arg(path(Arg::new("paths")).num_args(1..).required(true))
+                .arg(opt("reason", Text, ACT, "Kept as the finding").default("Manual").arg()),
+            &[DRY_RUN],
+        ))
+        .subcommand(with(
+            of("restore", "Put files back as they were, and take their entries away").arg(ids()),
+            &[
+                opt("to", Path, ACT, "Another place: a path, or a folder"),
+                opt("overwrite", Switch, ACT, "Replace what is there"),
+                opt("keep", Switch, ACT, "Keep the entry"),
+                DRY_RUN,
+            ],
+        ))
+        .subcommand(with(of("delete", "Delete entries for good").arg(ids()), &[DRY_RUN]))
+        .subcommand(
+            of("export", "Write an entry for analysts; the archive's password is 'infected'")
+                .arg(ids().num_args(1))
+                .arg(output.required(true))
+                .arg(
+                    opt("form", OneOf(&["zip", "plain"]), ACT, "A ZIP archive, or the bytes")
+                        .default("zip")
+                        .arg(),
+                )
+                .arg(DRY_RUN.arg()),
+        )
+        .subcommand(with(
+            of("expire", "Delete what is beyond limits, the oldest first, and say so"),
+            &[
+                opt("max-age", Number, LIMIT, "Days that an entry is kept"),
+                opt("max-size", Size, LIMIT, "Bytes of all entries together"),
+                DRY_RUN,
+            ],
+        ))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `holdfast scan`.
 
+mod action;
 mod progress;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use hf_policy::Tell;
 use hf_sig::PuaChoice;
 use serde_json::json;
 
+use self::action::Actions;
 use self::progress::Progress;
 use super::exit;
 use crate::content::{self, Wanted};
@@ -38,6 +40,8 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = scan_options(matches);
     let walk = walk_options(matches)?;
     let named = named(matches)?;
+    let actions = Actions::of(matches, &content)?;
+    let files = if actions.wanted() { Files::Kept } else { Files::Closed };
     let mut config = session::worker_config(&content, &limits(matches), &options)?;
     config.memory_bytes = worker_memory(matches);
     let workers = session::workers(config, threads(matches)).context("cannot start a worker")?;
@@ -51,11 +55,12 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         explain: options.explain,
         tell: if options.all_match { Tell::All } else { Tell::One },
         progress,
+        actions,
         counts: Counts::default(),
         output_gone: None,
     };
     let started = Instant::now();
-    drive(named, &walk, workers, Files::Closed, &mut |event| run.event(event))
+    drive(named, &walk, workers, files, &mut |event| run.event(event))
         .context("cannot start a thread")?;
     run.progress.end();
     if !matches.get_flag("no-summary") && run.output_gone.is_none() {
@@ -82,6 +87,10 @@ struct Counts {
     incomplete: u64,
     errors: u64,
     skipped: u64,
+    quarantined: u64,
+    removed: u64,
+    /// Detected files with which was not done what was asked for.
+    left: u64,
 }
 
 impl Counts {
@@ -107,6 +116,7 @@ struct Run {
     explain: bool,
     tell: Tell,
     progress: Progress,
+    actions: Actions,
     counts: Counts,
     /// Why nothing more can be told; the run ends.
     output_gone: Option<io::Error>,
@@ -149,6 +159,7 @@ impl Run {
     fn scanned(&mut self, scanned: &Scanned) {
         let Scanned { path, size, report, .. } = scanned;
         let decision = hf_policy::decide(report, self.tell);
+        let done = self.actions.act(scanned, decision.verdict);
         let counts = &mut self.counts;
         counts.files = counts.files.saturating_add(1);
         counts.bytes = counts.bytes.saturating_add(*size);
@@ -160,12 +171,19 @@ impl Run {
             Verdict::Error => &mut counts.errors,
         };
         *counter = counter.saturating_add(1);
+        if let Some(done) = &done {
+            let counter = done.counter(&mut self.counts);
+            *counter = counter.saturating_add(1);
+        }
         let detected = self.counts.detected;
         self.progress.file(*size, detected);
         if self.json {
             let mut line = json::file(path, *size, decision.verdict, &decision.findings, report);
             if self.contents {
                 line["contents"] = json::objects(report);
+            }
+            if let Some(done) = &done {
+                line["action"] = done.json();
             }
             self.line(&line.to_string());
             return;
@@ -179,6 +197,9 @@ impl Run {
                 let mut told = BTreeSet::new();
                 for hit in &decision.findings {
                     self.finding(path, report, hit, &mut told);
+                }
+                if let Some(done) = &done {
+                    self.line(&done.line(path));
                 }
             }
             Verdict::Incomplete if self.only_findings => {}
@@ -246,7 +267,8 @@ impl Run {
                 "type": "summary", "signatures": signatures, "files": c.files,
                 "folders": c.folders, "bytes": c.bytes, "objects": c.objects, "clean": c.clean,
                 "detected": c.detected, "incomplete": c.incomplete, "errors": c.errors,
-                "skipped": c.skipped, "seconds": took.as_secs_f64(),
+                "skipped": c.skipped, "quarantined": c.quarantined, "removed": c.removed,
+                "left": c.left, "seconds": took.as_secs_f64(),
             });
             self.line(&line.to_string());
             return;
@@ -268,7 +290,14 @@ impl Run {
             c.errors,
             c.skipped,
         );
+        let acted = format!(
+            "{} quarantined, {} removed, {} detected and left where they are",
+            c.quarantined, c.removed, c.left
+        );
         self.line(&text);
+        if self.actions.wanted() {
+            self.line(&acted);
+        }
     }
 }
 
