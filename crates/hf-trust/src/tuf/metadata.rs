@@ -4,7 +4,7 @@
 //! the canonical form of what was signed as it was read.
 //! Leaves out: whether any of it may be believed; see [`super::updater`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -131,6 +131,11 @@ impl<T: Body> Envelope<T> {
             })
             .collect();
         let signatures = signatures.ok_or("a signature has no \"keyid\" or no \"sig\"")?;
+        // §4.2.1: the key id is unique among signatures.
+        let unique: BTreeSet<&String> = signatures.iter().map(|one| &one.keyid).collect();
+        if unique.len() != signatures.len() {
+            return Err("a key id is given twice among the signatures".to_owned());
+        }
         let signed = json.member("signed").ok_or("\"signed\" is missing")?;
         let canonical = signed.canonical();
         let mut members = signed.as_object().ok_or("\"signed\" is no object")?.clone();

@@ -87,21 +87,39 @@ impl Request {
     }
 }
 
-/// Returns a role's name, percent-encoded so that it is safe as one path segment of a URL and of a
-/// file system: all bytes but ASCII letters, digits, `-`, `_`, `~`, and `.` not at the beginning.
+/// Returns a role's name, percent-encoded so that with `.json` after it it is safe as one path segment
+/// of a URL and of a file system: all bytes but ASCII letters, digits, `-`, `_`, `~` and `.`.
 #[must_use]
 pub fn file_stem(role: &str) -> String {
     let mut stem = String::new();
-    for (idx, byte) in role.bytes().enumerate() {
+    for byte in role.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'.' => {
                 stem.push(char::from(byte));
             }
-            b'.' if idx > 0 => stem.push('.'),
             other => stem.push_str(&format!("%{other:02X}")),
         }
     }
     stem
+}
+
+/// Returns the role whose [`file_stem`] this is; nothing if it is none.
+#[must_use]
+pub fn role_of_stem(stem: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = stem.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.extend(crate::text::from_hex(std::str::from_utf8(digits).ok()?)?);
+        rest = after;
+    }
+    let role = String::from_utf8(bytes).ok()?;
+    (file_stem(&role) == stem).then_some(role)
 }
 
 /// What came of fetching a file.
