@@ -1,4 +1,4 @@
-//! `clamscan`'s closing summary, line by line as it prints it.
+//! The closing summaries of `clamscan` and `clamdscan`, line by line as they print them.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,8 +38,7 @@ impl Summary {
 
     /// Returns the block as text; `action` is the word for what could not be done (`removed`).
     pub(crate) fn render(&self, version: &str, action: &str) -> String {
-        let mut text = String::from("\n----------- SCAN SUMMARY -----------\n");
-        let took = self.ended.duration_since(self.started).unwrap_or(Duration::ZERO);
+        let mut text = String::from(HEAD);
         let mut line = |text_line: String| {
             let _ = writeln!(text, "{text_line}");
         };
@@ -58,18 +57,44 @@ impl Summary {
         let ratio = if read > 0.0 { data / read } else { 0.0 };
         line(format!("Data scanned: {data:.2} MB"));
         line(format!("Data read: {read:.2} MB (ratio {ratio:.2}:1)"));
-        let seconds = took.as_secs();
-        line(format!(
-            "Time: {:.3} sec ({} m {} s)",
-            took.as_secs_f64(),
-            seconds / 60,
-            seconds % 60
-        ));
-        line(format!("Start Date: {}", date(self.started)));
-        line(format!("End Date:   {}", date(self.ended)));
+        text.push_str(&times(self.started, self.ended));
         text
     }
 }
+
+/// Returns `clamdscan`'s summary; the scan ends now. `not_acted` is what could not be done, as `removed`,
+/// and how many times.
+pub(crate) fn render_short(
+    infected: u64,
+    errors: u64,
+    not_acted: Option<(&str, u64)>,
+    started: SystemTime,
+) -> String {
+    let mut text = format!("{HEAD}Infected files: {infected}\n");
+    if errors > 0 {
+        let _ = writeln!(text, "Total errors: {errors}");
+    }
+    if let Some((word, count)) = not_acted {
+        let _ = writeln!(text, "Not {word}: {count}");
+    }
+    text.push_str(&times(started, SystemTime::now()));
+    text
+}
+
+fn times(started: SystemTime, ended: SystemTime) -> String {
+    let took = ended.duration_since(started).unwrap_or(Duration::ZERO);
+    let seconds = took.as_secs();
+    format!(
+        "Time: {:.3} sec ({} m {} s)\nStart Date: {}\nEnd Date:   {}\n",
+        took.as_secs_f64(),
+        seconds / 60,
+        seconds % 60,
+        date(started),
+        date(ended)
+    )
+}
+
+const HEAD: &str = "\n----------- SCAN SUMMARY -----------\n";
 
 /// ClamAV counts in units of 4 KiB and prints 0.00 for less.
 fn mebibytes(bytes: u64) -> f64 {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::drive::Scanned;
+use super::parse::Parsed;
 
 /// What is done with an infected file.
 #[derive(Debug)]
@@ -23,19 +23,52 @@ pub(crate) enum Action {
     Copy(PathBuf),
 }
 
+/// A command line that names no folder; the lines to tell.
+#[derive(Debug)]
+pub(crate) struct NoFolder {
+    /// For standard output.
+    pub(crate) line: Option<String>,
+    /// For standard error.
+    pub(crate) error: Option<String>,
+}
+
+/// Returns the action that a command line asks for.
+///
+/// # Errors
+/// A folder that is not there.
+pub(crate) fn asked_for(parsed: &Parsed) -> Result<Option<Action>, NoFolder> {
+    let folder = |given: &OsStr| -> Result<PathBuf, NoFolder> {
+        let Ok(real) = std::fs::canonicalize(given) else {
+            let given = given.display();
+            let line = Some(format!("action_setup: Failed to get realpath of {given}"));
+            return Err(NoFolder { line, error: None });
+        };
+        if !real.is_dir() {
+            let real = real.display();
+            let error = Some(format!("ERROR: '{real}' doesn't exist or is not a directory"));
+            return Err(NoFolder { line: None, error });
+        }
+        Ok(real)
+    };
+    Ok(match (parsed.text("move"), parsed.text("copy")) {
+        (Some(given), _) => Some(Action::Move(folder(given)?)),
+        (None, Some(given)) => Some(Action::Copy(folder(given)?)),
+        (None, None) => parsed.on("remove").then_some(Action::Remove),
+    })
+}
+
 /// Does the action; returns the line to print.
 ///
 /// # Errors
 /// The line to print when it could not be done.
-pub(crate) fn act(action: &Action, scanned: &Scanned) -> Result<String, String> {
-    let path = &scanned.path;
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+pub(crate) fn act(action: &Action, path: &Path, scanned: Option<&File>) -> Result<String, String> {
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let who = if real == *path {
         path.display().to_string()
     } else {
         format!("{} (real path: '{}')", path.display(), real.display())
     };
-    let Some(file) = &scanned.file else {
+    let Some(file) = scanned else {
         return Err(format!("Can't act on {}: it was closed", path.display()));
     };
     match action {
@@ -187,12 +220,9 @@ const ASIDE_LEN: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hf_core::Report;
 
-    fn scanned(path: &Path) -> Scanned {
-        let file = File::open(path).unwrap();
-        let (path, report) = (path.to_path_buf(), Report::default());
-        Scanned { path, file: Some(file), identity: None, size: 1, report }
+    fn open(path: &Path) -> Option<File> {
+        Some(File::open(path).unwrap())
     }
 
     #[test]
@@ -202,13 +232,14 @@ mod tests {
         std::fs::create_dir(&vault).unwrap();
         std::fs::write(&source, "content").unwrap();
         for want in ["bad", "bad.001"] {
-            act(&Action::Copy(vault.clone()), &scanned(&source)).unwrap();
+            act(&Action::Copy(vault.clone()), &source, open(&source).as_ref()).unwrap();
             assert_eq!(std::fs::read(vault.join(want)).unwrap(), b"content");
         }
-        act(&Action::Move(vault.clone()), &scanned(&source)).unwrap();
+        act(&Action::Move(vault.clone()), &source, open(&source).as_ref()).unwrap();
         assert!(!source.exists() && vault.join("bad.002").exists());
-        act(&Action::Remove, &scanned(&vault.join("bad.002"))).unwrap();
-        assert!(!vault.join("bad.002").exists());
+        let moved = vault.join("bad.002");
+        act(&Action::Remove, &moved, open(&moved).as_ref()).unwrap();
+        assert!(!moved.exists());
     }
 
     #[test]
@@ -216,11 +247,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bad");
         std::fs::write(&path, "content").unwrap();
-        let seen = scanned(&path);
+        let seen = open(&path);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "another").unwrap();
         for action in [Action::Remove, Action::Move(dir.path().to_path_buf())] {
-            assert!(act(&action, &seen).unwrap_err().contains("replaced"));
+            assert!(act(&action, &path, seen.as_ref()).unwrap_err().contains("replaced"));
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"another");
     }

@@ -1,14 +1,47 @@
-//! Reading a command line as `clamscan` reads it: GNU long options with unique prefixes, bundled short ones.
+//! Reading a command line as ClamAV's programs read it: GNU long options with unique prefixes, bundled short ones.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use super::options::{ALIASES, Fate, OPTIONS, Opt, Takes};
+use super::option::{Fate, Opt, Takes};
+
+/// What a program can be given.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The name in messages.
+    pub(crate) program: &'static str,
+    /// What it honours, or says why not.
+    pub(crate) options: &'static [Opt],
+    /// Options of other programs, which ClamAV's parser takes with a warning.
+    pub(crate) unsupported: &'static [Opt],
+    /// The older name of an option, and today's.
+    pub(crate) aliases: &'static [(&'static str, &'static str)],
+}
+
+impl Table {
+    fn all(&self) -> impl Iterator<Item = &'static Opt> {
+        let (own, others) = (self.options, self.unsupported);
+        own.iter().chain(others.iter().filter(move |other| !names(own, other)))
+    }
+
+    fn supports(&self, opt: &Opt) -> bool {
+        names(self.options, opt)
+    }
+
+    fn default(&self, name: &str) -> Option<Takes> {
+        self.options.iter().find(|opt| opt.name == name).map(|opt| opt.takes)
+    }
+}
+
+fn names(options: &[Opt], opt: &Opt) -> bool {
+    options.iter().any(|own| own.name == opt.name)
+}
 
 /// What the user asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Parsed {
+    table: &'static Table,
     values: BTreeMap<&'static str, Vec<Vec<u8>>>,
     /// Files and directories.
     pub(crate) paths: Vec<OsString>,
@@ -25,14 +58,14 @@ impl Parsed {
     pub(crate) fn on(&self, name: &str) -> bool {
         match self.last(name) {
             Some(value) => truth(value).unwrap_or(true),
-            None => matches!(default(name), Some(Takes::Bool(true))),
+            None => matches!(self.table.default(name), Some(Takes::Bool(true))),
         }
     }
 
     /// Returns a number or size.
     pub(crate) fn number(&self, name: &str) -> u64 {
         let given = self.last(name).and_then(size);
-        given.unwrap_or(match default(name) {
+        given.unwrap_or(match self.table.default(name) {
             Some(Takes::Number(value) | Takes::Size(value)) => value,
             _ => 0,
         })
@@ -80,6 +113,12 @@ impl Parsed {
                 "WARNING: Numerical value for option {name} too high, resetting to {SIZE_MAX}"
             ));
         }
+        if !self.table.supports(opt) {
+            let short = opt.short.map(|c| format!(" (-{c})")).unwrap_or_default();
+            let name = opt.name;
+            self.warnings.push(format!("WARNING: Ignoring unsupported option --{name}{short}"));
+            return Ok(());
+        }
         match opt.fate {
             Fate::Deprecated => {
                 let short = opt.short.map(|c| format!(" (-{c})")).unwrap_or_default();
@@ -92,7 +131,8 @@ impl Parsed {
             }
             Fate::Honoured | Fate::NotHonoured(_) => {}
         }
-        let name = ALIASES.iter().find(|(from, _)| *from == opt.name).map_or(opt.name, |a| a.1);
+        let mut aliases = self.table.aliases.iter();
+        let name = aliases.find(|(from, _)| *from == opt.name).map_or(opt.name, |a| a.1);
         let value = value.unwrap_or_else(|| b"yes".to_vec());
         self.values.entry(name).or_default().push(value);
         Ok(())
@@ -102,9 +142,13 @@ impl Parsed {
 /// Reads the arguments behind the program's name.
 ///
 /// # Errors
-/// The command line is refused, with `clamscan`'s own words.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Refused> {
-    let mut parsed = Parsed::default();
+/// The command line is refused, with ClamAV's own words.
+pub(crate) fn parse(
+    table: &'static Table,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Parsed, Refused> {
+    let (values, paths, warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let mut parsed = Parsed { table, values, paths, warnings };
     let mut args = args.into_iter().map(OsString::into_vec);
     while let Some(arg) = args.next() {
         if arg == b"--" {
@@ -119,10 +163,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
                 }
                 None => (long, None),
             };
-            let opt = find_long(name, &arg)?;
+            let opt = find_long(table, name, &arg)?;
             let value = match (value, opt.takes) {
                 (None, Takes::Bool(_)) => None,
-                (None, _) => Some(args.next().ok_or_else(|| missing(opt))?),
+                (None, _) => Some(args.next().ok_or_else(|| missing(table, opt))?),
                 (value, _) => value,
             };
             parsed.put(opt, value)?;
@@ -144,17 +188,18 @@ fn short_options(
     while let Some((letter, rest)) = letters.split_first() {
         letters = rest;
         let letter = char::from(*letter);
-        let opt = OPTIONS
-            .iter()
+        let table = parsed.table;
+        let opt = table
+            .all()
             .find(|opt| opt.short == Some(letter))
-            .ok_or_else(|| unknown(format!("clamscan: illegal option -- {letter}")))?;
+            .ok_or_else(|| unknown(format!("{}: illegal option -- {letter}", table.program)))?;
         if matches!(opt.takes, Takes::Bool(_)) {
             parsed.put(opt, None)?;
             continue;
         }
         let lone = || {
-            let mut refused = missing(opt);
-            refused.0[0] = format!("clamscan: option requires an argument -- {letter}");
+            let mut refused = missing(table, opt);
+            refused.0[0] = format!("{}: option requires an argument -- {letter}", table.program);
             refused
         };
         let value = if rest.is_empty() { args.next().ok_or_else(lone)? } else { rest.to_vec() };
@@ -163,19 +208,20 @@ fn short_options(
     Ok(())
 }
 
-fn find_long(name: &[u8], arg: &[u8]) -> Result<&'static Opt, Refused> {
-    if let Some(opt) = OPTIONS.iter().find(|opt| opt.name.as_bytes() == name) {
+fn find_long(table: &Table, name: &[u8], arg: &[u8]) -> Result<&'static Opt, Refused> {
+    if let Some(opt) = table.all().find(|opt| opt.name.as_bytes() == name) {
         return Ok(opt);
     }
-    let mut fits = OPTIONS.iter().filter(|opt| opt.name.as_bytes().starts_with(name));
+    let program = table.program;
+    let mut fits = table.all().filter(|opt| opt.name.as_bytes().starts_with(name));
     match (fits.next(), fits.next()) {
         (Some(opt), None) if !name.is_empty() => Ok(opt),
         (Some(_), Some(_)) => Err(unknown(format!(
-            "clamscan: option `{}' is ambiguous",
+            "{program}: option `{}' is ambiguous",
             String::from_utf8_lossy(arg)
         ))),
         _ => Err(unknown(format!(
-            "clamscan: unrecognized option `{}'",
+            "{program}: unrecognized option `{}'",
             String::from_utf8_lossy(arg)
         ))),
     }
@@ -187,18 +233,14 @@ fn unknown(line: String) -> Refused {
     refused
 }
 
-fn missing(opt: &Opt) -> Refused {
+fn missing(table: &Table, opt: &Opt) -> Refused {
     let mut refused = refused("ERROR: Incomplete option passed (missing argument)".to_owned());
-    refused.0.insert(0, format!("clamscan: option `--{}' requires an argument", opt.name));
+    refused.0.insert(0, format!("{}: option `--{}' requires an argument", table.program, opt.name));
     refused
 }
 
 fn refused(line: String) -> Refused {
     Refused(vec![line, "ERROR: Can't parse command line options".to_owned()])
-}
-
-fn default(name: &str) -> Option<Takes> {
-    OPTIONS.iter().find(|opt| opt.name == name).map(|opt| opt.takes)
 }
 
 fn truth(value: &[u8]) -> Option<bool> {
@@ -232,7 +274,7 @@ mod tests {
     use super::*;
 
     fn parsed(args: &[&str]) -> Result<Parsed, Refused> {
-        parse(args.iter().map(OsString::from))
+        parse(&crate::clamscan::TABLE, args.iter().map(OsString::from))
     }
 
     #[test]
