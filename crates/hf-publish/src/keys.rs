@@ -215,15 +215,15 @@ fn write(
         fs::create_dir_all(folder).with_context(shown)?;
     }
     let mut out = OpenOptions::new();
-    let mut out =
-        out.write(true).create_new(true).mode(0o600).open(path).with_context(shown)?;
+    let mut out = out.write(true).create_new(true).mode(0o600).open(path).with_context(shown)?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).with_context(shown)
 }
 
 impl KeyFile {
     /// What the seal covers besides the secret.
     fn authenticated(&self) -> Vec<u8> {
-        [&self.format, &self.role, &self.name, &self.scheme, &self.public].map(String::as_str)
+        [&self.format, &self.role, &self.name, &self.scheme, &self.public]
+            .map(String::as_str)
             .join("\n")
             .into_bytes()
     }
@@ -299,7 +299,7 @@ fn cipher(passphrase: &Passphrase, kdf: &Kdf) -> Result<ChaCha20Poly1305> {
     let mut key = Zeroizing::new([0; 32]);
     let made = argon2.hash_password_into(passphrase.0.as_bytes(), &salt, &mut key[..]);
     made.ok().context("has a salt that cannot be used")?;
-    Ok(ChaCha20Poly1305::new(Key::from_slice(&key[..])))
+    Ok(ChaCha20Poly1305::new(&Key::from(*key)))
 }
 
 /// A passphrase.

@@ -7,13 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use hf_channel::Digest;
-use hf_trust::text::to_base64;
+use hf_trust::log::Hash;
+use hf_trust::log::merkle::{empty_root, leaf_hash, node_hash};
+use hf_trust::log::tile::parse_entries;
 
 use crate::files;
-
-/// A hash of the tree.
-pub(crate) type Hash = [u8; 32];
 
 /// Entries and hashes of a tile.
 const TILE: usize = 256;
@@ -29,22 +27,10 @@ pub(crate) struct Tree {
     tail: Vec<Vec<u8>>,
 }
 
-/// Returns the hash of an entry.
-pub(crate) fn leaf_hash(entry: &[u8]) -> Hash {
-    Digest::of(&[&[0], entry].concat()).0
-}
-
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut bytes = [1; 65];
-    bytes[1..33].copy_from_slice(left);
-    bytes[33..].copy_from_slice(right);
-    Digest::of(&bytes).0
-}
-
 /// Returns the root over some leaves.
 pub(crate) fn root(leaves: &[Hash]) -> Hash {
     match leaves {
-        [] => Digest::of(&[]).0,
+        [] => empty_root(),
         [leaf] => *leaf,
         _ => {
             let (left, right) = leaves.split_at(split(leaves.len()));
@@ -71,7 +57,7 @@ impl Tree {
             let path = dir.join(tile_path("0", tile, None));
             let hashes = files::read(&path, (TILE * 32) as u64)?;
             ensure!(hashes.len() == TILE * 32, "{} is damaged", path.display());
-            tree.leaves.extend(hashes.chunks_exact(32).filter_map(|hash| hash.try_into().ok()));
+            tree.leaves.extend_from_slice(hashes.as_chunks::<32>().0);
         }
         if rest > 0 {
             let path = dir.join(tile_path("entries", full, Some(rest)));
@@ -159,18 +145,6 @@ impl Tree {
         }
         proof
     }
-
-    /// Returns the text of a proof for an entry, with a checkpoint of this very tree.
-    pub(crate) fn proof_text(&self, idx: u64, checkpoint: &str) -> String {
-        let mut text = format!("c2sp.org/tlog-proof@v1\nindex {idx}\n");
-        for hash in self.inclusion(idx) {
-            text.push_str(&to_base64(&hash));
-            text.push('\n');
-        }
-        text.push('\n');
-        text.push_str(checkpoint);
-        text
-    }
 }
 
 /// RFC 6962 §2.1.1, PATH(m, D[n]).
@@ -231,16 +205,9 @@ fn bundle(entries: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn entries_of(mut bundle: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let mut entries = Vec::new();
-    while let Some((len, rest)) = bundle.split_first_chunk() {
-        let len = usize::from(u16::from_be_bytes(*len));
-        let (entry, rest) = rest.split_at_checked(len).context("an entry ends early")?;
-        entries.push(entry.to_vec());
-        bundle = rest;
-    }
-    ensure!(bundle.is_empty(), "a length ends early");
-    Ok(entries)
+fn entries_of(bundle: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let entries = parse_entries(bundle).context("an entry ends early")?;
+    Ok(entries.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 #[cfg(test)]
@@ -272,7 +239,7 @@ mod tests {
         for size in [1u64, 2, 3, 255, 256, 257, 599] {
             let old = roots[usize::try_from(size).unwrap()];
             let proof = tree.consistency(size);
-            merkle::verify_consistency(size, &old, 600, &tree.root(), &proof).unwrap();
+            merkle::verify_consistency((size, &old), (600, &tree.root()), &proof).unwrap();
         }
         assert!(temp.path().join("tile/1/000.p/2").exists());
         assert!(Tree::open(temp.path(), 601).is_err());

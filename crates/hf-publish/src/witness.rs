@@ -12,15 +12,12 @@ use std::sync::Mutex;
 use anyhow::{Context as _, Result, ensure};
 use hf_channel::layout::file_name;
 use hf_trust::Time;
-use hf_trust::log::{Checkpoint, Note, Verifier, VerifierKind, merkle};
-use hf_trust::text::{decimal, from_base64};
+use hf_trust::log::{AddCheckpoint, Checkpoint, Note, Verifier, VerifierKind, merkle};
 
 use crate::files::{self, Lock};
 use crate::http::{self, Answer, Request};
-use crate::keys::{SecretKey, Signer as _, sign_note};
+use crate::keys::{SecretKey, sign_note};
 
-/// `tlog-witness`: most lines of a proof.
-const PROOF_MAX: usize = 63;
 const STATE_LEN_MAX: u64 = 1 << 20;
 
 /// A witness with its state.
@@ -77,22 +74,21 @@ impl Witness {
         if request.method != "POST" {
             return Answer::text(405, "only POST\n");
         }
-        let now = hf_sys::clock::unix_seconds();
+        let now = crate::command::unix_seconds();
         self.add_checkpoint(&request.body, Time::from_unix(now)).unwrap_or_else(|refused| refused)
     }
 
     /// `add-checkpoint`, in the order of the specification.
     fn add_checkpoint(&self, body: &[u8], now: Time) -> Result<Answer, Answer> {
         let refuse = |status, why: &str| Answer::text(status, format!("{why}\n"));
-        let (old_size, proof, note) =
-            parse_body(body).ok_or_else(|| refuse(400, "the request is malformed"))?;
-        let checkpoint = Checkpoint::parse(note.text());
-        let checkpoint = checkpoint.ok_or_else(|| refuse(400, "this is no checkpoint"))?;
+        let asked = AddCheckpoint::parse(body).map_err(|err| refuse(400, &err.to_string()))?;
+        let AddCheckpoint { old_size, note, checkpoint, .. } = &asked;
+        let old_size = *old_size;
         // "If the checkpoint origin is unknown, the witness MUST respond with 404."
         let mut known = self.logs.iter().filter(|log| log.name() == checkpoint.origin).peekable();
         known.peek().ok_or_else(|| refuse(404, "the log is not known"))?;
         // "If none of the signatures verify against a trusted public key, … 403."
-        if !known.any(|log| log.verify(&note).is_ok()) {
+        if !known.any(|log| log.verify(note).is_ok()) {
             return Err(refuse(403, "the log's signature is missing or wrong"));
         }
         // "The old size MUST be equal to or lower than the checkpoint size. Otherwise, … 400."
@@ -110,17 +106,7 @@ impl Witness {
         if size == checkpoint.size && root != checkpoint.root {
             return Err(refuse(409, "another tree of this size was cosigned"));
         }
-        let consistent = match old_size {
-            0 => proof.is_empty(),
-            _ => merkle::verify_consistency(
-                size,
-                &root,
-                checkpoint.size,
-                &checkpoint.root,
-                &proof,
-            )
-            .is_ok(),
-        };
+        let consistent = asked.verify(&root).is_ok();
         if !consistent {
             return Err(refuse(422, "the proof does not show that the log only grew"));
         }
@@ -141,23 +127,4 @@ impl Witness {
         }
         Ok(Answer::text(200, lines))
     }
-
-    /// Returns the public keys, as clients name them.
-    pub(crate) fn verifiers(&self) -> Result<Vec<Verifier>> {
-        let of = |(kind, key): &(VerifierKind, SecretKey)| {
-            Ok(Verifier::new(&self.name, *kind, key.public().as_bytes())?)
-        };
-        self.keys.iter().map(of).collect()
-    }
-}
-
-fn parse_body(body: &[u8]) -> Option<(u64, Vec<[u8; 32]>, Note)> {
-    let text = std::str::from_utf8(body).ok()?;
-    let (head, checkpoint) = text.split_once("\n\n")?;
-    let mut lines = head.split('\n');
-    let old_size = decimal(lines.next()?.strip_prefix("old ")?)?;
-    let proof: Option<Vec<[u8; 32]>> =
-        lines.map(|line| from_base64(line)?.try_into().ok()).collect();
-    let proof = proof.filter(|proof| proof.len() <= PROOF_MAX)?;
-    Some((old_size, proof, Note::parse(checkpoint.as_bytes()).ok()?))
 }

@@ -105,7 +105,9 @@ impl Channel {
         for mirror in &self.mirrors {
             match check(self, mirror, context.fetcher, memory, now) {
                 // A mirror may be asleep while others go on.
-                Ok(same @ Checked::Same { .. }) if self.mirrors.len() > 1 && self.is_late(&same, now) => {
+                Ok(same @ Checked::Same { .. })
+                    if self.mirrors.len() > 1 && self.is_late(&same, now) =>
+                {
                     stale = Some(same);
                 }
                 Ok(checked) => return Ok(checked),
@@ -322,4 +324,3 @@ pub fn manifest_digest(bytes: &[u8]) -> Digest {
 pub fn memory_folder(store: &Path, name: &str) -> PathBuf {
     store.join("memory").join(name)
 }
-

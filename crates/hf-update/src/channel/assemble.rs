@@ -59,7 +59,7 @@ pub enum AssembleError {
     #[error("{0}")]
     Damaged(String),
     /// A file of ours.
-    #[error("{}: {1}", .0.display())]
+    #[error("{}: {}", .0.display(), .1)]
     Disk(PathBuf, io::Error),
 }
 
@@ -253,7 +253,10 @@ fn is_whole(path: &Path, stored: &Stored) -> bool {
 enum Data {
     Whole(PathBuf),
     /// The last part that was fetched.
-    Parts { start: u64, bytes: Vec<u8> },
+    Parts {
+        start: u64,
+        bytes: Vec<u8>,
+    },
 }
 
 impl Data {

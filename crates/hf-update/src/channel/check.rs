@@ -8,9 +8,9 @@ use hf_trust::quorum::bundle::BUNDLE_BYTES_MAX;
 use hf_trust::quorum::{Accepted, Consistency, Offer, Refused, verify};
 use hf_trust::tuf::{Limits, Reply, Step, Target, TufError, Updater};
 
+use super::Channel;
 use super::memory::{Memory, MemoryError};
 use super::mirror::{Mirror, MirrorError};
-use super::Channel;
 use crate::fetch::{FetchErrorKind, Fetcher};
 
 /// What a mirror has to say.
@@ -39,10 +39,10 @@ pub enum Refusal {
     #[error("not to be had: {0}")]
     Mirror(#[from] MirrorError),
     /// By TUF.
-    #[error("refused ({}): {0}", .0.attack())]
+    #[error("refused ({}): {}", .0.attack(), .0)]
     Tuf(#[from] TufError),
     /// By the owner's policy.
-    #[error("refused ({}): {0}", .0.attack())]
+    #[error("refused ({}): {}", .0.attack(), .0)]
     Quorum(#[from] Refused),
     /// The manifest is not readable.
     #[error("refused (malformed): {0}")]
@@ -51,7 +51,7 @@ pub enum Refusal {
     #[error("refused (mix-and-match): {0}")]
     Mixed(String),
     /// What is remembered here cannot be read or written.
-    #[error("{0}: {}", .0.kind)]
+    #[error("{}: {}", .0, .0.kind)]
     Memory(#[from] MemoryError),
 }
 
@@ -91,7 +91,8 @@ pub fn check(
     }
     refreshed?;
     // Nothing new, and proofs that are young enough: one question was all.
-    let same = before.is_some() && before == memory.trusted(&channel.root)?.local.remove("timestamp");
+    let same =
+        before.is_some() && before == memory.trusted(&channel.root)?.local.remove("timestamp");
     let fresh_until = memory.fresh_until();
     if same && memory.last_digest().is_some() && is_young(channel, fresh_until, now) {
         return Ok(Checked::Same { fresh_until, at_once: asked <= 2 });

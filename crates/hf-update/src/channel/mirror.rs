@@ -25,7 +25,7 @@ pub enum MirrorError {
     #[error("{}", chain(.0))]
     Fetch(#[from] FetchError),
     /// A file cannot be read.
-    #[error("{}: {1}", .0.display())]
+    #[error("{}: {}", .0.display(), .1)]
     Io(PathBuf, std::io::Error),
     /// Longer than it may be.
     #[error("{0}: endless data: longer than {1} bytes")]
@@ -170,7 +170,8 @@ impl Mirror {
                 if file.metadata().map_err(io)?.len() > max {
                     return Err(MirrorError::TooLong(from.display().to_string(), max));
                 }
-                let mut out = File::create(to).map_err(|err| MirrorError::Io(to.to_owned(), err))?;
+                let mut out =
+                    File::create(to).map_err(|err| MirrorError::Io(to.to_owned(), err))?;
                 std::io::copy(&mut file.take(max), &mut out).map_err(io)?;
                 Ok(())
             }
@@ -191,8 +192,7 @@ impl Mirror {
         let last = from.saturating_add(len).saturating_sub(1);
         let bytes = match self.source(path)? {
             Found::Url(url) => {
-                let request =
-                    Request { range: Some((from, Some(last))), ..Request::new(&url) };
+                let request = Request { range: Some((from, Some(last))), ..Request::new(&url) };
                 let reply = fetcher.get(&request)?;
                 match reply.status {
                     206 => reply.bytes(len)?,
@@ -212,7 +212,11 @@ impl Mirror {
                 bytes
             }
         };
-        if bytes.len() as u64 == len { Ok(bytes) } else { Err(MirrorError::Missing(path.to_owned())) }
+        if bytes.len() as u64 == len {
+            Ok(bytes)
+        } else {
+            Err(MirrorError::Missing(path.to_owned()))
+        }
     }
 
     fn source(&self, path: &str) -> Result<Found, MirrorError> {
