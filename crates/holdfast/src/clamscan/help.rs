@@ -2,15 +2,14 @@
 
 use std::fmt::Write as _;
 
-use crate::clamav::CLAMAV_VERSION;
-use crate::clamav::option::{Fate, Opt, Takes};
+use super::options::{Fate, Opt, Takes};
 
 /// Returns the help text.
 pub(crate) fn text(options: &[Opt]) -> String {
     let mut text = format!(
         "\n                       Clam AntiVirus: Scanner {}\n           \
          Holdfast {} under the name clamscan\n\n    clamscan [options] [file/directory/-]\n\n",
-        CLAMAV_VERSION,
+        super::run::CLAMAV_VERSION,
         env!("CARGO_PKG_VERSION")
     );
     for opt in options.iter().filter(|opt| !opt.doc.is_empty()) {
