@@ -5,8 +5,9 @@
 //! targets/SET/DIGEST.manifest.json  manifests, as TUF names targets of a consistent snapshot
 //! objects/ab/abcdef…              everything else, by SHA-256
 //! attestations/DIGEST/NAME.note   what a publisher signed for the manifest with this digest
-//! proofs/DIGEST/NAME.tlog-proof   its proof that a log holds that statement
-//! log/…                           a log of the same operator, if there is one (C2SP tlog-tiles)
+//! proofs/DIGEST.json              these statements with the proofs that logs hold them
+//! log/ORIGIN/…                    copies of logs (C2SP tlog-tiles)
+//! candidate.json                  the manifest that waits for attestations
 //! ```
 
 use crate::Digest;
@@ -21,7 +22,7 @@ pub const OBJECTS: &str = "objects";
 pub const ATTESTATIONS: &str = "attestations";
 /// Folder of proofs.
 pub const PROOFS: &str = "proofs";
-/// Folder of the operator's own log.
+/// Folder of copies of logs.
 pub const LOG: &str = "log";
 
 /// Returns where an object lies.
@@ -49,10 +50,10 @@ pub fn attestation(manifest: &Digest, publisher: &str) -> String {
     format!("{ATTESTATIONS}/{manifest}/{}.note", file_name(publisher))
 }
 
-/// Returns where the proof lies that a log holds a publisher's statement on a manifest.
+/// Returns where the statements on a manifest lie with their proofs.
 #[must_use]
-pub fn proof(manifest: &Digest, publisher: &str, log_origin: &str) -> String {
-    format!("{PROOFS}/{manifest}/{}@{}.tlog-proof", file_name(publisher), file_name(log_origin))
+pub fn proofs(manifest: &Digest) -> String {
+    format!("{PROOFS}/{manifest}.json")
 }
 
 /// Returns a key name as the name of a file: what is not a letter, digit, dot or hyphen becomes `_`

@@ -8,6 +8,7 @@
 //! Leaves out: the engine itself, which only the operating system's package manager replaces.
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod fetch;
 pub mod provenance;
 pub mod source;

@@ -3,10 +3,9 @@
 mod help;
 mod metadata;
 mod options;
-mod parse;
-mod quarantine;
 mod run;
-mod summary;
 
-pub(crate) use quarantine::{Action, act};
+pub(crate) use options::OPTIONS;
+#[cfg(test)]
+pub(crate) use options::TABLE;
 pub(crate) use run::run;

@@ -4,7 +4,8 @@
 #[macro_use]
 mod output;
 
-mod clamonacc;
+mod clamav;
+mod clamdscan;
 mod clamscan;
 mod commands;
 mod content;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let name = args.next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(|name| name.to_str()) {
-        Some("clamonacc") => clamonacc::run(args),
+        Some("clamdscan") => clamdscan::run(args),
         Some("clamscan") => clamscan::run(args),
         _ => commands::run(std::iter::once(name).chain(args).collect()),
     }

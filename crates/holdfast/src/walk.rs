@@ -300,7 +300,7 @@ fn join(folder: &Path, name: &OsStr) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&path))
 }
 
-fn selected(exclude: &[Regex], include: &[Regex], real: &Path) -> bool {
+pub(crate) fn selected(exclude: &[Regex], include: &[Regex], real: &Path) -> bool {
     let path = real.as_os_str().as_bytes();
     let path = path.get(..path.len().min(MATCHED_PATH_LEN)).unwrap_or_default();
     if exclude.iter().any(|regex| regex.is_match(path)) {

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::options::{Fate, Opt, Takes};
+use crate::clamav::CLAMAV_VERSION;
+use crate::clamav::option::{Fate, Opt, Takes};
 
 /// Returns the help text.
 pub(crate) fn text(options: &[Opt]) -> String {
     let mut text = format!(
         "\n                       Clam AntiVirus: Scanner {}\n           \
          Holdfast {} under the name clamscan\n\n    clamscan [options] [file/directory/-]\n\n",
-        super::run::CLAMAV_VERSION,
+        CLAMAV_VERSION,
         env!("CARGO_PKG_VERSION")
     );
     for opt in options.iter().filter(|opt| !opt.doc.is_empty()) {

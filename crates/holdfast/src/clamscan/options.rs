@@ -2,63 +2,13 @@
 //!
 //! Source: the options of clamscan 1.4.6 as its help prints them, and those that newer versions add.
 
-/// What an option takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Takes {
-    /// Nothing, or `=yes` / `=no`; the default when it is not given.
-    Bool(bool),
-    /// A decimal number; the default.
-    Number(u64),
-    /// A number with an optional `K`, `M` or `G`; the default.
-    Size(u64),
-    /// Text.
-    Text,
-    /// Text, any number of times.
-    Texts,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-}
+use crate::clamav::option::Takes::{self, Bool, Number, OneOf, Size, Text, Texts};
+use crate::clamav::option::{Opt, old, old_with, row, told};
+use crate::clamav::parse::Table;
 
-/// What becomes of an option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It does what it says.
-    Honoured,
-    /// It is accepted, and this is said.
-    NotHonoured(&'static str),
-    /// It is accepted with the same warning as in ClamAV.
-    Deprecated,
-}
-
-/// One row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Opt {
-    pub(crate) name: &'static str,
-    pub(crate) short: Option<char>,
-    pub(crate) takes: Takes,
-    pub(crate) fate: Fate,
-    /// One line for help and manual; empty for hidden rows.
-    pub(crate) doc: &'static str,
-}
-
-const fn row(name: &'static str, short: char, takes: Takes, doc: &'static str) -> Opt {
-    let short = if short == ' ' { None } else { Some(short) };
-    Opt { name, short, takes, fate: Fate::Honoured, doc }
-}
-
-const fn told(name: &'static str, takes: Takes, why: &'static str, doc: &'static str) -> Opt {
-    Opt { name, short: None, takes, fate: Fate::NotHonoured(why), doc }
-}
-
-const fn old(name: &'static str) -> Opt {
-    Opt { name, short: None, takes: Takes::Bool(false), fate: Fate::Deprecated, doc: "" }
-}
-
-const fn old_with(name: &'static str) -> Opt {
-    Opt { name, short: None, takes: Takes::Text, fate: Fate::Deprecated, doc: "" }
-}
-
-use Takes::{Bool, Number, OneOf, Size, Text, Texts};
+/// What `clamscan` is given.
+pub(crate) static TABLE: Table =
+    Table { program: "clamscan", options: OPTIONS, unsupported: &[], aliases: ALIASES };
 
 const MIB: u64 = 1 << 20;
 const OFF: Takes = Bool(false);

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -14,24 +14,24 @@ use hf_sig::PuaChoice;
 use regex_automata::meta::Regex;
 
 use super::help;
-use super::options::OPTIONS;
-use super::parse::{Parsed, Refused, parse};
-use super::quarantine::{Action, act};
-use super::summary::Summary;
+use super::options::{OPTIONS, TABLE};
+use crate::clamav::CLAMAV_VERSION;
+use crate::clamav::list::read_lines;
+use crate::clamav::output::Output;
+use crate::clamav::parse::{Parsed, Refused, parse};
+use crate::clamav::quarantine::{Action, act, asked_for};
+use crate::clamav::summary::Summary;
 use crate::content::{self, Wanted};
 use crate::drive::{Event, Files, Named, Scanned, drive};
 use crate::session;
 use crate::walk::{Follow, Note, WalkOptions};
-
-/// The version whose behaviour the drop-in name follows.
-pub(crate) const CLAMAV_VERSION: &str = "1.4.6";
 
 const INFECTED: u8 = 1;
 const FAILED: u8 = 2;
 
 /// Runs; `args` are those behind the program's name.
 pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    let parsed = match parse(args) {
+    let parsed = match parse(&TABLE, args) {
         Ok(parsed) => parsed,
         Err(Refused(lines)) => {
             for line in lines {
@@ -58,6 +58,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCod
             return ExitCode::from(FAILED);
         }
     };
+    out.log(format!("\n{}\n\n", "-".repeat(79)).as_bytes());
     for warning in &parsed.warnings {
         out.warn(warning);
     }
@@ -91,7 +92,10 @@ fn fatal(line: impl Into<String>) -> Fatal {
 
 /// Scans; `signatures` is told as soon as it is known.
 fn scan(parsed: &Parsed, out: &mut Output, signatures: &mut u64) -> Result<ExitCode, Fatal> {
-    let action = action(parsed, out)?;
+    let action = asked_for(parsed).map_err(|refused| {
+        refused.line.iter().for_each(|line| out.line(line.as_bytes()));
+        Fatal { lines: refused.error.into_iter().collect(), code: FAILED, summary: false }
+    })?;
     check_words(parsed)?;
     let content = content::open(&wanted(parsed)).map_err(|error| Fatal {
         lines: error.lines_like_clamav(),
@@ -327,7 +331,7 @@ impl Run<'_> {
         if scanned.path.as_os_str() == STDIN {
             return;
         }
-        match act(action, scanned) {
+        match act(action, &scanned.path, scanned.file.as_ref()) {
             Ok(line) => self.out.line(line.as_bytes()),
             Err(line) => {
                 self.summary.not_acted = self.summary.not_acted.saturating_add(1);
@@ -417,42 +421,6 @@ fn named(parsed: &Parsed, out: &mut Output) -> Result<Vec<Named>, Fatal> {
             }
         })
         .collect()
-}
-
-fn read_lines(mut from: impl io::BufRead) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    let mut line = Vec::new();
-    while from.by_ref().read_until(b'\n', &mut line)? > 0 {
-        while matches!(line.last(), Some(b'\n' | b'\r')) {
-            line.pop();
-        }
-        if !line.is_empty() {
-            paths.push(PathBuf::from(std::ffi::OsString::from_vec(std::mem::take(&mut line))));
-        }
-    }
-    Ok(paths)
-}
-
-fn action(parsed: &Parsed, out: &mut Output) -> Result<Option<Action>, Fatal> {
-    let mut folder = |given: &std::ffi::OsStr| -> Result<PathBuf, Fatal> {
-        let ends = |lines| Fatal { lines, code: FAILED, summary: false };
-        let Ok(real) = std::fs::canonicalize(given) else {
-            let given = given.display();
-            out.line(format!("action_setup: Failed to get realpath of {given}").as_bytes());
-            return Err(ends(Vec::new()));
-        };
-        if !real.is_dir() {
-            let real = real.display();
-            let line = format!("ERROR: '{real}' doesn't exist or is not a directory");
-            return Err(ends(vec![line]));
-        }
-        Ok(real)
-    };
-    Ok(match (parsed.text("move"), parsed.text("copy")) {
-        (Some(given), _) => Some(Action::Move(folder(given)?)),
-        (None, Some(given)) => Some(Action::Copy(folder(given)?)),
-        (None, None) => parsed.on("remove").then_some(Action::Remove),
-    })
 }
 
 fn walk_options(parsed: &Parsed, out: &mut Output) -> WalkOptions {
@@ -586,88 +554,5 @@ fn scan_options(parsed: &Parsed) -> ScanOptions {
         full_tree: ["log-hash", "log-file-type", "gen-json"].iter().any(|name| parsed.on(name)),
         explain: false,
         ..ScanOptions::default()
-    }
-}
-
-/// Where lines go: standard output, standard error and a log file.
-///
-/// With `--quiet` standard output is for nobody; the log still gets everything.
-struct Output {
-    log: Option<File>,
-    to_stdout: bool,
-    quiet: bool,
-}
-
-impl Output {
-    fn open(parsed: &Parsed) -> Result<Self, String> {
-        let log = match parsed.text("log") {
-            None => None,
-            Some(path) => {
-                let opened = File::options().append(true).create(true).open(path);
-                let mut file = opened.map_err(|error| {
-                    let why = error.to_string();
-                    let why = why.split(" (os error").next().unwrap_or_default();
-                    format!("ERROR: Failed to open log file {}: {why}", path.display())
-                })?;
-                let rule = "-".repeat(79);
-                let _ = write!(file, "\n{rule}\n\n");
-                Some(file)
-            }
-        };
-        Ok(Self { log, to_stdout: parsed.on("stdout"), quiet: parsed.on("quiet") })
-    }
-
-    /// Standard output without a log.
-    fn plain() -> Self {
-        Self { log: None, to_stdout: false, quiet: false }
-    }
-
-    fn raw(&mut self, bytes: &[u8]) {
-        if !self.quiet {
-            // A reader that went away ends the program's purpose, not the scan of what follows.
-            let _ = io::stdout().lock().write_all(bytes);
-        }
-    }
-
-    fn raw_and_log(&mut self, bytes: &[u8]) {
-        self.raw(bytes);
-        if let Some(log) = &mut self.log {
-            let _ = log.write_all(bytes);
-        }
-    }
-
-    fn line(&mut self, line: &[u8]) {
-        self.raw_and_log(&[line, b"\n"].concat());
-    }
-
-    /// Clean files are not in the log.
-    fn clean(&mut self, path: &Path) {
-        self.raw(&[path.as_os_str().as_bytes(), b": OK\n"].concat());
-    }
-
-    fn about(&mut self, path: &Path, text: &str) {
-        self.line(&[path.as_os_str().as_bytes(), b": ", text.as_bytes()].concat());
-    }
-
-    fn warn(&mut self, line: &str) {
-        if self.quiet {
-            if let Some(log) = &mut self.log {
-                let _ = writeln!(log, "{line}");
-            }
-        } else {
-            self.error(line);
-        }
-    }
-
-    /// Errors are told even with `--quiet`.
-    fn error(&mut self, line: &str) {
-        if self.to_stdout {
-            let _ = writeln!(io::stdout().lock(), "{line}");
-        } else {
-            errln!("{line}");
-        }
-        if let Some(log) = &mut self.log {
-            let _ = writeln!(log, "{line}");
-        }
     }
 }
