@@ -30,6 +30,9 @@ pub struct Config {
     pub content: ContentConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[onaccess]`: read by the guard, which is a program of its own; here it is only let through.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub onaccess: toml::Table,
     /// `[scan]`: what is looked for, and limits.
     pub scan: ScanConfig,
     /// `[service]`: what all doors share.

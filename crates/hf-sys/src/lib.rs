@@ -9,13 +9,18 @@
 pub mod bounds;
 pub mod clock;
 pub mod confine;
+pub mod fanotify;
 pub mod files;
 pub mod forbidden;
+pub mod handle;
 mod landlocked;
+pub mod lease;
 pub mod lifeline;
 pub mod map;
 pub mod passed;
+pub mod privileges;
 pub mod process;
+pub mod signals;
 pub mod syscalls;
 pub mod users;
 
@@ -23,5 +28,6 @@ pub use bounds::Bounds;
 pub use clock::{LocalTime, local_time};
 pub use confine::{Protection, enter, seal};
 pub use files::{open_beneath, sealed_memory};
+pub use handle::FileHandle;
 pub use map::Map;
 pub use process::{Exit, Process, Usage};

@@ -2,6 +2,7 @@
 
 mod content;
 pub(crate) mod inspect;
+pub(crate) mod onaccess;
 mod options;
 mod print;
 mod quarantine;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "scan" => scan::run(matches),
         "inspect" => inspect::run(matches),
         "content" => content::run(matches),
+        "onaccess" => onaccess::run(matches),
         "quarantine" => quarantine::run(matches),
         "selftest" => selftest::run(matches),
         "status" => status::run(matches),

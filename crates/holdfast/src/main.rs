@@ -6,6 +6,7 @@ mod output;
 
 mod clamav;
 mod clamdscan;
+mod clamonacc;
 mod clamscan;
 mod commands;
 mod content;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let name = args.next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(|name| name.to_str()) {
         Some("clamdscan") => clamdscan::run(args),
+        Some("clamonacc") => clamonacc::run(args),
         Some("clamscan") => clamscan::run(args),
         _ => commands::run(std::iter::once(name).chain(args).collect()),
     }

@@ -230,6 +230,7 @@ pub(crate) fn command() -> Command {
         .subcommand(scan())
         .subcommand(inspect())
         .subcommand(content())
+        .subcommand(super::onaccess::command())
         .subcommand(quarantine())
         .subcommand(
             Command::new("status")

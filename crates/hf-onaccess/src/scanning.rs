@@ -1,0 +1,163 @@
+//! The threads that have files scanned, each by a worker of its own.
+//!
+//! Promises: every task ends in answers for all that wait for it, also when the worker dies or the thread
+//! panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use hf_core::{Report, Verdict};
+use hf_policy::{Tell, decide};
+use hf_sys::fanotify::Answer;
+use hf_worker::{Job, ScanRequest, Worker};
+
+use crate::cache::Known;
+use crate::gate::Shared;
+use crate::generation::Generations;
+use crate::journal::{Finding, Journal};
+use crate::lanes::{Next, Role, Task};
+use crate::mountinfo::MountKind;
+use crate::opener;
+
+/// What a thread needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanning {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) journal: Journal,
+}
+
+/// A worker with the number of its content.
+struct Held {
+    generation: u64,
+    worker: Worker,
+}
+
+/// What came of a scan.
+enum Outcome {
+    /// A verdict, with the generation of the content.
+    Known(Known, u64),
+    /// None.
+    Failed(String),
+}
+
+impl Scanning {
+    /// Serves lanes until they are closed.
+    pub(crate) fn serve(&self, role: Role) {
+        // The remote lane may never be needed: its worker comes with its first file.
+        let mut held = if role == Role::Remote { None } else { self.worker().ok() };
+        loop {
+            let generation = held.as_ref().map_or(u64::MAX, |held| held.generation);
+            match self.shared.lanes.next(role, generation) {
+                Next::Scan(task) => self.scan(*task, &mut held),
+                Next::Renew => {
+                    let old = held.take();
+                    held = self.worker().ok();
+                    old.into_iter().for_each(|old| old.worker.end());
+                }
+                Next::End => break,
+            }
+        }
+        held.into_iter().for_each(|held| held.worker.end());
+    }
+
+    fn worker(&self) -> Result<Held, String> {
+        match self.generations.worker() {
+            Ok((generation, worker)) => Ok(Held { generation, worker }),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                let why = format!("{error}{}", cause.unwrap_or_default());
+                self.journal.line(why.clone());
+                Err(why)
+            }
+        }
+    }
+
+    fn scan(&self, task: Task, held: &mut Option<Held>) {
+        let mut taken = held.take();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(&task, &mut taken)));
+        let outcome = outcome.unwrap_or_else(|_| {
+            self.shared.metrics.panics.add();
+            Outcome::Failed("the guard's thread panicked".to_owned())
+        });
+        *held = taken;
+        self.conclude(task, outcome);
+    }
+
+    fn outcome(&self, task: &Task, held: &mut Option<Held>) -> Outcome {
+        if held.is_none() {
+            match self.worker() {
+                Ok(fresh) => *held = Some(fresh),
+                Err(why) => return Outcome::Failed(why),
+            }
+        }
+        let Some(Held { generation, worker }) = held else {
+            return Outcome::Failed("no worker".to_owned());
+        };
+        let file = match task.file.try_clone() {
+            Ok(file) => file,
+            Err(error) => return Outcome::Failed(error.to_string()),
+        };
+        let name = task.path.file_name().map(|name| name.as_encoded_bytes().to_vec());
+        let request = ScanRequest { name: name.unwrap_or_default(), ..ScanRequest::default() };
+        let answer = worker.scan(Job { request, file, size: task.facts.stamp.size });
+        known(&answer.report)
+            .map_or_else(Outcome::Failed, |known| Outcome::Known(known, *generation))
+    }
+
+    /// Remembers, answers and tells.
+    fn conclude(&self, task: Task, outcome: Outcome) {
+        let shared = &self.shared;
+        let rules = shared.rules();
+        let (answer, found) = match outcome {
+            Outcome::Known(known, generation) => {
+                let (answer, ask) = rules.answer(&known);
+                let current = self.generations.current();
+                if current.number == generation && (task.settled || task.kind != MountKind::Local) {
+                    shared.memory.keep(&task.file, &task.facts, task.kind, &known, ask);
+                }
+                drop(current);
+                match known {
+                    Known::Detected(name) => (answer, Some(name)),
+                    Known::Incomplete => {
+                        shared.metrics.incomplete.add();
+                        (answer, None)
+                    }
+                    Known::Clean => (answer, None),
+                }
+            }
+            Outcome::Failed(why) => {
+                shared.metrics.errors.add();
+                self.journal.line(format!("{}: {why} ERROR", task.path.display()));
+                (rules.after_error(), None)
+            }
+        };
+        for waiting in shared.flights.land(&task.key) {
+            shared.give(waiting.permit, answer, waiting.since);
+        }
+        if let Some(name) = found {
+            shared.metrics.detected.add();
+            self.journal.found(Finding {
+                denied: answer == Answer::Deny,
+                pid: task.pid,
+                program: opener::program(task.pid),
+                user: opener::user(task.pid),
+                removed: task.facts.names == 0,
+                path: task.path,
+                file: task.file,
+                name,
+            });
+        }
+    }
+}
+
+/// Returns what a report says; the reason when it says nothing.
+fn known(report: &Report) -> Result<Known, String> {
+    let decision = decide(report, Tell::One);
+    match decision.verdict {
+        Verdict::Clean => Ok(Known::Clean),
+        Verdict::Incomplete => Ok(Known::Incomplete),
+        Verdict::Detected => Ok(Known::Detected(decision.name().unwrap_or("unnamed").to_owned())),
+        Verdict::Error => Err(report.error.clone().unwrap_or_else(|| "no verdict".to_owned())),
+    }
+}
