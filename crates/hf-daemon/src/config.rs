@@ -20,6 +20,10 @@ pub use log::LogConfig;
 pub use scan::ScanConfig;
 pub use service::ServiceConfig;
 
+use crate::http::HttpConfig;
+use crate::icap::IcapConfig;
+use crate::milter::MilterConfig;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -28,8 +32,14 @@ pub struct Config {
     pub clamd: ClamdConfig,
     /// `[content]`: where signatures come from.
     pub content: ContentConfig,
+    /// `[http]`: the door for programs and people.
+    pub http: HttpConfig,
+    /// `[icap]`: the door for proxies.
+    pub icap: IcapConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[milter]`: the door for mail servers.
+    pub milter: MilterConfig,
     /// `[onaccess]`: read by the guard, which is a program of its own; here it is only let through.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     pub onaccess: toml::Table,

@@ -12,10 +12,16 @@
 pub mod clamd_conf;
 pub mod config;
 pub mod content;
+pub mod doors;
+pub mod http;
+pub mod icap;
 pub mod intake;
+pub mod listen;
 pub mod log;
+pub mod milter;
 pub mod scan;
 pub mod service;
+mod wire;
 
 pub use config::{Config, ConfigError};
 pub use content::{Content, ContentIdentity, ContentSource, DatabaseVersion};

@@ -391,6 +391,12 @@ impl Service {
         self.0.stop.send_replace(true);
     }
 
+    /// True from when the service is to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        *self.0.stop.borrow()
+    }
+
     /// Waits until the service is to end.
     pub async fn stopping(&self) {
         let mut stop = self.0.stop.subscribe();

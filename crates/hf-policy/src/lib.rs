@@ -5,6 +5,7 @@
 //! Leaves out: actions on files (move, copy, remove), which the program takes after a decision.
 #![forbid(unsafe_code)]
 
+pub mod json;
 mod metadata;
 
 pub use metadata::metadata;

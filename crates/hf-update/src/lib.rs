@@ -9,18 +9,10 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
-pub mod clamav;
-pub mod config;
 pub mod fetch;
-pub mod freshclam;
-pub mod inventory;
 pub mod provenance;
-pub mod run;
 pub mod source;
-pub mod sources;
 pub mod store;
-pub mod supplier;
-pub mod trial;
 
 pub use fetch::{FetchError, FetchOptions, Fetcher, Reply, Request};
 pub use provenance::Provenance;
@@ -29,4 +21,3 @@ pub use store::{
     Activation, ActiveSet, Brakes, Draft, Judge, Refusal, SealedSet, SetFile, SetManifest,
     SetStore, StoreError,
 };
-pub use trial::{ChildJudge, Measure, TrialAnswer};

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hf_core::{FileType, Report};
+pub(crate) use hf_policy::json::hex;
 
 /// Returns a name with everything that could steer a terminal escaped.
 pub(crate) fn safe(name: &[u8]) -> String {
@@ -83,14 +84,6 @@ pub(crate) fn level_and_member(report: &Report, object: u32) -> (Vec<u8>, usize,
 
 /// Types whose parts have no names in ClamAV.
 const UNNAMED: [FileType; 2] = [FileType::Pdf, FileType::Swf];
-
-/// Returns lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// Returns a size for people.
 pub(crate) fn bytes(count: u64) -> String {

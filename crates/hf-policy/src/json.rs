@@ -1,0 +1,113 @@
+//! Reports as JSON: what `holdfast scan --json` prints for a file, and what services answer.
+//!
+//! Promises: pure. The schema is `docs/json.md`; a test of the program holds both together.
+
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use hf_core::{Defect, Hit, Report, Unscanned, Verdict};
+use serde_json::{Map, Value, json};
+
+/// Inserts bytes as text; what is not UTF-8 becomes U+FFFD, and `*_hex` then has the bytes.
+pub fn put_name(object: &mut Map<String, Value>, key: &str, name: &[u8]) {
+    object.insert(key.to_owned(), Value::from(String::from_utf8_lossy(name)));
+    if std::str::from_utf8(name).is_err() {
+        object.insert(format!("{key}_hex"), Value::from(hex(name)));
+    }
+}
+
+fn place(report: &Report, object: u32, last: &[u8]) -> Value {
+    let names = report.path(object).into_iter().chain([last]).filter(|name| !name.is_empty());
+    names.map(|name| Value::from(String::from_utf8_lossy(name))).collect()
+}
+
+/// Returns the line of one scanned file.
+#[must_use]
+pub fn file(path: &Path, size: u64, verdict: Verdict, hits: &[&Hit], report: &Report) -> Value {
+    let mut line = Map::new();
+    line.insert("type".to_owned(), Value::from("file"));
+    put_name(&mut line, "path", path.as_os_str().as_bytes());
+    line.insert("verdict".to_owned(), json!(verdict));
+    line.insert("size".to_owned(), Value::from(size));
+    line.insert("objects".to_owned(), Value::from(report.object_count));
+    line.insert("scanned_bytes".to_owned(), Value::from(report.scanned_bytes));
+    line.insert("findings".to_owned(), hits.iter().map(|hit| finding(report, hit)).collect());
+    line.insert(
+        "not_scanned".to_owned(),
+        report.unscanned.iter().map(|part| unscanned(report, part)).collect(),
+    );
+    if report.unscanned_more > 0 {
+        line.insert("not_scanned_more".to_owned(), Value::from(report.unscanned_more));
+    }
+    let defects: Vec<Value> = defects(report);
+    if !defects.is_empty() {
+        line.insert("defects".to_owned(), Value::from(defects));
+    }
+    if report.trusted {
+        line.insert("trusted".to_owned(), Value::from(true));
+    }
+    if let Some(error) = &report.error {
+        line.insert("error".to_owned(), Value::from(error.as_str()));
+    }
+    Value::Object(line)
+}
+
+/// Returns the line of something that was not scanned at all.
+#[must_use]
+pub fn skipped(path: &Path, reason: &str, error: bool) -> Value {
+    let mut line = Map::new();
+    line.insert("type".to_owned(), Value::from(if error { "error" } else { "skipped" }));
+    put_name(&mut line, "path", path.as_os_str().as_bytes());
+    line.insert("reason".to_owned(), Value::from(reason));
+    Value::Object(line)
+}
+
+/// Returns a finding.
+#[must_use]
+pub fn finding(report: &Report, hit: &Hit) -> Value {
+    let spans: Value = hit
+        .spans
+        .iter()
+        .map(|span| {
+            json!({
+                "part": span.part, "offset": span.off, "length": span.len,
+                "bytes": hex(&span.bytes),
+            })
+        })
+        .collect();
+    json!({
+        "name": hit.name, "kind": hit.kind, "strength": hit.strength,
+        "place": place(report, hit.object, b""), "origin": hit.origin, "matches": spans,
+    })
+}
+
+/// Returns a part that was not looked at.
+#[must_use]
+pub fn unscanned(report: &Report, part: &Unscanned) -> Value {
+    json!({
+        "place": place(report, part.object, &part.name), "reason": part.reason.to_string(),
+    })
+}
+
+fn defects(report: &Report) -> Vec<Value> {
+    let mut all = Vec::new();
+    for (idx, node) in report.objects.iter().enumerate() {
+        let object = u32::try_from(idx).unwrap_or(0);
+        for Defect { off, what } in &node.defects {
+            all.push(json!({
+                "place": place(report, object, b""), "offset": off, "what": what,
+            }));
+        }
+    }
+    all
+}
+
+/// Returns lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
