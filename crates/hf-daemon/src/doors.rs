@@ -35,15 +35,15 @@ pub enum DoorError {
 
 impl Doors {
     /// Opens what the configuration says. Needs no runtime, so that it can be done before rights are
-    /// given up.
+    /// given up; socket files are given to `owner`, who removes them at the end.
     ///
     /// # Errors
     /// See [`DoorError`].
-    pub fn open(config: &Config) -> Result<Self, DoorError> {
+    pub fn open(config: &Config, owner: Option<(u32, u32)>) -> Result<Self, DoorError> {
         Ok(Self {
-            http: Http::open(&config.http)?,
-            icap: Icap::open(&config.icap)?,
-            milter: Milter::open(&config.milter)?,
+            http: Http::open(&config.http, owner)?,
+            icap: Icap::open(&config.icap, owner)?,
+            milter: Milter::open(&config.milter, owner)?,
         })
     }
 

@@ -165,11 +165,11 @@ impl Shared {
 }
 
 impl Http {
-    /// Opens the sockets; none when nothing is to be listened on.
+    /// Opens the sockets; none when nothing is to be listened on. Socket files are given to `owner`.
     ///
     /// # Errors
     /// See [`HttpError`].
-    pub fn open(config: &HttpConfig) -> Result<Option<Self>, HttpError> {
+    pub fn open(config: &HttpConfig, owner: Option<(u32, u32)>) -> Result<Option<Self>, HttpError> {
         if config.listen.is_empty() {
             return Ok(None);
         }
@@ -200,8 +200,11 @@ impl Http {
         {
             return Err(HttpError::Anonymous(address.clone()));
         }
-        let access =
-            SocketAccess { mode: &config.socket_mode, group: config.socket_group.as_deref() };
+        let access = SocketAccess {
+            mode: &config.socket_mode,
+            group: config.socket_group.as_deref(),
+            owner,
+        };
         let open = |address| Listener::open(address, access);
         let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Some(Self { config: config.clone(), tokens, tls, listeners }))

@@ -136,11 +136,11 @@ struct Shared {
 }
 
 impl Icap {
-    /// Opens the sockets; none when nothing is to be listened on.
+    /// Opens the sockets; none when nothing is to be listened on. Socket files are given to `owner`.
     ///
     /// # Errors
     /// See [`IcapError`].
-    pub fn open(config: &IcapConfig) -> Result<Option<Self>, IcapError> {
+    pub fn open(config: &IcapConfig, owner: Option<(u32, u32)>) -> Result<Option<Self>, IcapError> {
         if config.listen.is_empty() {
             return Ok(None);
         }
@@ -148,8 +148,11 @@ impl Icap {
             Some(path) => page(path)?,
             None => answer::PAGE.to_owned(),
         };
-        let access =
-            SocketAccess { mode: &config.socket_mode, group: config.socket_group.as_deref() };
+        let access = SocketAccess {
+            mode: &config.socket_mode,
+            group: config.socket_group.as_deref(),
+            owner,
+        };
         let open = |address| Listener::open(address, access);
         let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Some(Self { config: config.clone(), page, listeners }))

@@ -91,8 +91,10 @@ impl Serialize for Address {
 pub struct SocketAccess<'a> {
     /// Permission bits in octal digits, such as `660`.
     pub mode: &'a str,
-    /// Group by name or number; none for the process's.
+    /// Group by name or number; none for the owner's.
     pub group: Option<&'a str>,
+    /// User and group that it is to belong to; none for the process's.
+    pub owner: Option<(u32, u32)>,
 }
 
 /// A socket cannot be opened.
@@ -250,8 +252,10 @@ fn open_unix(
         fs::remove_file(path).map_err(told)?;
     }
     let socket = std::os::unix::net::UnixListener::bind(path).map_err(told)?;
-    if let Some(group) = group {
-        std::os::unix::fs::chown(path, None, Some(group)).map_err(told)?;
+    let user = access.owner.map(|(user, _)| user);
+    let group = group.or(access.owner.map(|(_, group)| group));
+    if user.is_some() || group.is_some() {
+        std::os::unix::fs::chown(path, user, group).map_err(told)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(told)?;
     socket.set_nonblocking(true).map_err(told)?;
@@ -300,7 +304,7 @@ mod tests {
     fn a_socket_in_use_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = Address::Unix(folder.path().join("s"));
-        let access = SocketAccess { mode: "600", group: None };
+        let access = SocketAccess { mode: "600", group: None, owner: None };
         let first = Listener::open(&address, access).expect("a socket");
         let second = Listener::open(&address, access).expect_err("it is in use");
         assert!(second.to_string().ends_with("another process listens on it"), "{second}");

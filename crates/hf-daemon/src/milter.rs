@@ -162,11 +162,14 @@ struct Shared {
 }
 
 impl Milter {
-    /// Opens the sockets; none when nothing is to be listened on.
+    /// Opens the sockets; none when nothing is to be listened on. Socket files are given to `owner`.
     ///
     /// # Errors
     /// See [`MilterError`].
-    pub fn open(config: &MilterConfig) -> Result<Option<Self>, MilterError> {
+    pub fn open(
+        config: &MilterConfig,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Option<Self>, MilterError> {
         if let Some(text) = &config.reject_message {
             let plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
             if !plain || text.replace("%v", "").contains('%') || text.len() > 400 {
@@ -179,8 +182,11 @@ impl Milter {
         if config.listen.is_empty() {
             return Ok(None);
         }
-        let access =
-            SocketAccess { mode: &config.socket_mode, group: config.socket_group.as_deref() };
+        let access = SocketAccess {
+            mode: &config.socket_mode,
+            group: config.socket_group.as_deref(),
+            owner,
+        };
         let open = |address| Listener::open(address, access);
         let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Some(Self { config: config.clone(), skips, listeners }))

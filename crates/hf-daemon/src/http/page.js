@@ -2,6 +2,8 @@
 // Keeps the page fresh. Everything is written as text, never as HTML.
 const byId = (id) => document.getElementById(id);
 const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+// Control characters, and those that turn text around, as the service itself shows them.
+const plain = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
 const svg = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
 
 function draw(seconds) {
@@ -30,7 +32,7 @@ function list(findings) {
     const row = document.createElement("tr");
     for (const text of [f.at, f.names.join(", "), f.path, `${f.door} ${f.client}`]) {
       const cell = document.createElement("td");
-      cell.textContent = text;
+      cell.textContent = plain(text);
       row.append(cell);
     }
     return row;

@@ -357,7 +357,7 @@ fn refuses(config: &str, fill: impl FnOnce(&Path), want: &str) {
     fill(folder.path());
     let config = config.replace('@', folder.path().to_str().unwrap());
     let config = Config::parse(Path::new("holdfast.toml"), &config).unwrap();
-    let error = Http::open(&config.http).expect_err("refused").to_string();
+    let error = Http::open(&config.http, None).expect_err("refused").to_string();
     assert!(error.contains(want), "{error}");
 }
 
@@ -373,7 +373,7 @@ fn careless_configurations_are_refused() {
     let tls = format!("{CONFIG}tls-certificate = \"@/c\"\ntls-key = \"@/k\"\n");
     refuses(&tls, |folder| fs::write(folder.join("c"), "nothing").unwrap(), "no certificate");
     let allowed = Config::parse(Path::new("f"), &format!("{public}allow-anonymous = true\n"));
-    assert!(Http::open(&allowed.unwrap().http).unwrap().is_some());
+    assert!(Http::open(&allowed.unwrap().http, None).unwrap().is_some());
 }
 
 #[test]

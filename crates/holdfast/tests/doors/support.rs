@@ -76,7 +76,7 @@ impl House {
         fill(folder.path());
         let config = config.replace('@', folder.path().to_str().unwrap());
         let config = Config::parse(Path::new("holdfast.toml"), &config).unwrap();
-        let doors = Doors::open(&config).unwrap();
+        let doors = Doors::open(&config, None).unwrap();
         let addresses = doors.addresses().map(|(door, at)| (door, at.clone())).collect();
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&log);
