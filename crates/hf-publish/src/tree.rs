@@ -234,7 +234,7 @@ mod tests {
         for idx in [0, 1, 255, 256, 599] {
             let leaf = leaf_hash(format!("entry {idx}").as_bytes());
             let proof = tree.inclusion(idx);
-            merkle::verify_inclusion(&leaf, idx, 600, &proof, &tree.root()).unwrap();
+            merkle::verify_inclusion(&leaf, idx, 600, &tree.root(), &proof).unwrap();
         }
         for size in [1u64, 2, 3, 255, 256, 257, 599] {
             let old = roots[usize::try_from(size).unwrap()];

@@ -100,6 +100,44 @@ pub fn verify(file_name: &str, bytes: &[u8], options: &LoadOptions) -> Result<Co
     result.map_err(|refusal| Rejected { diagnostic: told(file_name, refusal) })
 }
 
+/// A verified container with its files in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// What it says of itself.
+    pub container: Container,
+    /// Every file in it, in order; those in the list are what the list says.
+    pub members: Vec<(String, Vec<u8>)>,
+}
+
+/// Verifies a container whole: signatures, list, and that every listed file is there as listed.
+///
+/// # Errors
+/// [`Rejected`] when anything of it is not what it should be.
+pub fn unpack(file_name: &str, bytes: &[u8], options: &LoadOptions) -> Result<Unpacked, Rejected> {
+    let refuse = |refusal: Refusal| Rejected { diagnostic: told(file_name, refusal) };
+    let language = grammar::entry(file_name).map(|entry| entry.language);
+    let Some(language @ (Language::Cvd | Language::Cld | Language::Cud)) = language else {
+        let reason = "the file's suffix is not that of a container";
+        return Err(refuse(Refusal::new(&codes::CVD_HEADER, reason)));
+    };
+    let (container, listing) = check(language, bytes, options).map_err(refuse)?;
+    let mut archive = Members::new(bytes).map_err(refuse)?;
+    let mut members = Vec::new();
+    let mut listed = 0usize;
+    while let Some(member) = archive.next().map_err(refuse)? {
+        if listing.members.contains_key(&member.name) {
+            check_member(&member, &listing).map_err(refuse)?;
+            listed = listed.saturating_add(1);
+        }
+        members.push((member.name, member.data));
+    }
+    if listed != listing.members.len() {
+        let reason = "files that the list names are missing or there twice";
+        return Err(refuse(Refusal::new(&codes::CVD_MEMBER, reason)));
+    }
+    Ok(Unpacked { container, members })
+}
+
 pub(crate) fn read_cvd(loading: &mut Loading<'_>, bytes: &[u8]) -> Result<(), Box<Diagnostic>> {
     read(loading, bytes, Language::Cvd)
 }

@@ -10,9 +10,13 @@
 //! Leaves out: activation, and when to look.
 
 mod assemble;
+mod bundle;
 mod check;
+mod config;
+mod history;
 mod memory;
 mod mirror;
+mod monitor;
 
 use std::path::{Path, PathBuf};
 
@@ -25,9 +29,13 @@ use crate::provenance::Provenance;
 use crate::source::{Context, Note, Offer, Outcome, Source, SourceError};
 
 pub use assemble::{At, assemble};
+pub use bundle::{ExportError, ExportOptions, Exported, export, from_oci, is_oci, to_oci};
 pub use check::{Checked, Refusal, check};
-pub use memory::{Memory, MemoryError};
+pub use config::ChannelConfigError;
+pub use history::{Attested, Origin, Release, kept_lines, origins, releases};
+pub use memory::{Kept, Memory, MemoryError};
 pub use mirror::{Mirror, MirrorError, NoMirror};
+pub use monitor::{Alarm, AlarmKind, Followed, Monitor, MonitorError};
 
 /// What is taken of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +95,7 @@ impl Source for Channel {
             )));
         }
         let offers = self.offers(context, &memory, &manifest, &accepted)?;
+        self.changes(context, &memory, &manifest);
         memory.set_offered(&manifest_bytes).map_err(memory_error)?;
         Ok(Outcome::New(offers))
     }
@@ -133,9 +142,12 @@ impl Channel {
         fresh_until.is_none_or(|until| now.seconds_since(until) > bound)
     }
 
-    /// True when what was offered last is what is in use.
+    /// True when what was accepted last is what is in use: putting it together may have failed.
     fn in_use(&self, context: &Context<'_>, memory: &Memory) -> bool {
-        let Some(manifest) = memory.offered() else { return false };
+        let last = memory.last().ok().flatten();
+        let Some(manifest) = last.and_then(|last| Manifest::parse(&last.manifest).ok()) else {
+            return false;
+        };
         let release = version_of(&manifest);
         !context.current_files.is_empty()
             && context.current_files.iter().all(|file| file.provenance.version == release)
@@ -163,6 +175,23 @@ impl Channel {
                     }
                 }
             }
+        }
+    }
+
+    /// Remembers what changed. It is for people: without it content is no worse.
+    fn changes(&self, context: &mut Context<'_>, memory: &Memory, manifest: &Manifest) {
+        let Some(changes) = manifest.changes.filter(|changes| changes.size <= CHANGES_LEN_MAX)
+        else {
+            return;
+        };
+        let path = hf_channel::layout::object(&changes.sha256);
+        let bytes = self.mirrors.iter().find_map(|mirror| {
+            let bytes = mirror.read(context.fetcher, &path, changes.size).ok()?;
+            (Digest::of(&bytes) == changes.sha256).then_some(bytes)
+        });
+        let kept = bytes.is_some_and(|bytes| memory.set_changes(manifest.release, &bytes).is_ok());
+        if !kept {
+            (context.tell)(Note::Warning("the list of changes is not to be had".to_owned()));
         }
     }
 
@@ -274,6 +303,9 @@ impl Channel {
             .collect()
     }
 }
+
+/// Ours: a longer list is nothing to be read.
+const CHANGES_LEN_MAX: u64 = 64 << 20;
 
 /// A file that is taken.
 struct Wanted<'a> {

@@ -9,10 +9,18 @@
 #![forbid(unsafe_code)]
 
 pub mod channel;
+pub mod clamav;
+pub mod config;
 pub mod fetch;
+pub mod freshclam;
+pub mod inventory;
 pub mod provenance;
+pub mod run;
 pub mod source;
+pub mod sources;
 pub mod store;
+pub mod supplier;
+pub mod trial;
 
 pub use fetch::{FetchError, FetchOptions, Fetcher, Reply, Request};
 pub use provenance::Provenance;
@@ -21,3 +29,4 @@ pub use store::{
     Activation, ActiveSet, Brakes, Draft, Judge, Refusal, SealedSet, SetFile, SetManifest,
     SetStore, StoreError,
 };
+pub use trial::{ChildJudge, Measure, TrialAnswer};

@@ -130,12 +130,42 @@ impl SetStore {
         Err(StoreError { path: root.join("sets").join(&named), kind: StoreErrorKind::Damaged(why) })
     }
 
+    /// Returns the set in use and, behind it, those that were in use before and are whole; what is wrong is told.
+    #[must_use]
+    pub fn usable(root: &Path, warnings: &mut Vec<String>) -> Vec<ActiveSet> {
+        let active = match Self::active(root) {
+            Ok(Some(active)) => active,
+            Ok(None) => return Vec::new(),
+            Err(err) => {
+                warnings.push(format!("no fetched content is used: {err}"));
+                return Vec::new();
+            }
+        };
+        let mut sets = vec![active];
+        let past = State::read(root).unwrap_or_default().past;
+        for earlier in past.iter().rev() {
+            let known = sets.iter().any(|set| set.digest == earlier.digest);
+            if let (false, Ok(set)) = (known, read_set(root, &earlier.digest)) {
+                sets.push(set);
+            }
+        }
+        sets
+    }
+
     /// Returns what the store remembers.
     ///
     /// # Errors
     /// It is damaged, so that the owner's brakes are not known.
     pub fn state(&self) -> Result<State, StoreError> {
         State::read(&self.root)
+    }
+
+    /// Returns what the store in a folder remembers, without opening it for changes.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn read_state(root: &Path) -> Result<State, StoreError> {
+        State::read(root)
     }
 
     /// Changes what the store remembers.
@@ -226,6 +256,12 @@ fn named_by_link(root: &Path) -> Result<Option<String>, StoreError> {
 #[must_use]
 pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// True for a name that a source may have.
+#[must_use]
+pub fn is_source_name(text: &str) -> bool {
+    manifest::is_name(text) && text.len() <= 64 && text != "set.json"
 }
 
 /// Returns the first letters of a digest, for people.

@@ -9,6 +9,8 @@ mod quarantine;
 mod scan;
 mod selftest;
 mod status;
+mod supplier;
+mod update;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,6 +48,9 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "quarantine" => quarantine::run(matches),
         "selftest" => selftest::run(matches),
         "status" => status::run(matches),
+        "supplier" => supplier::run(matches),
+        "inventory" => supplier::inventory(matches),
+        "update" => update::run(matches),
         "completions" => print::completions(matches),
         _ => print::manual(matches),
     };

@@ -44,6 +44,22 @@ pub(crate) struct Wanted {
     pub(crate) like_clamav: bool,
 }
 
+impl Wanted {
+    /// Asks for these databases, and all classes of signatures in them.
+    pub(crate) fn of(databases: Vec<PathBuf>) -> Self {
+        Self {
+            databases,
+            with_builtin: false,
+            official_only: false,
+            yara: "yes".to_owned(),
+            keep_going: false,
+            pua: PuaChoice::All,
+            certificates: None,
+            like_clamav: false,
+        }
+    }
+}
+
 /// Open content.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
@@ -225,21 +241,19 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
         roots(wanted.certificates.as_deref(), &mut content.warnings);
     let mut databases = wanted.databases.clone();
     let mut builtin = wanted.with_builtin;
-    if databases.is_empty() {
-        if wanted.like_clamav && has_databases(Path::new(CLAMAV_FOLDER)) {
-            databases.push(PathBuf::from(CLAMAV_FOLDER));
-        } else {
-            builtin = true;
-            if wanted.like_clamav {
-                content.warnings.push(format!(
-                    "no databases in {CLAMAV_FOLDER}: only Holdfast's built-in rules are used"
-                ));
-            }
-        }
+    if databases.is_empty() && wanted.like_clamav && has_databases(Path::new(CLAMAV_FOLDER)) {
+        databases.push(PathBuf::from(CLAMAV_FOLDER));
     }
-    if !databases.is_empty() {
-        let store = cache_folder().map_or_else(ContentStore::in_memory, ContentStore::new);
-        let opened = store.open(&databases, &options).map_err(OpenError::of)?;
+    if databases.is_empty() {
+        builtin = true;
+        let fetched = open_set_in_use(&options, &mut content);
+        if wanted.like_clamav && !fetched {
+            content.warnings.push(format!(
+                "no databases in {CLAMAV_FOLDER}: only Holdfast's built-in rules are used"
+            ));
+        }
+    } else {
+        let opened = store().open(&databases, &options).map_err(OpenError::of)?;
         content.warnings.extend(opened.warnings);
         opened.packs.into_iter().for_each(|pack| content.add(pack));
     }
@@ -249,6 +263,46 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
             origin: PackOrigin::InMemory,
         });
     }
+    Ok(content)
+}
+
+fn store() -> ContentStore {
+    cache_folder().map_or_else(ContentStore::in_memory, ContentStore::new)
+}
+
+/// Opens the set that `holdfast update` brought into use, or the last one before it that can be opened; what is wrong is
+/// told. Returns whether there is one.
+fn open_set_in_use(options: &ContentOptions, content: &mut Content) -> bool {
+    let Some(root) = hf_update::SetStore::default_root() else { return false };
+    // A set was tried like this: what is malformed in it is left out and told, and all else is used.
+    let mut options = options.clone();
+    options.load.keep_going = true;
+    for set in hf_update::SetStore::usable(&root, &mut content.warnings) {
+        content.warnings.extend(set.instead_of.clone());
+        let folders = set.folders();
+        if folders.is_empty() {
+            return false;
+        }
+        match store().open(&folders, &options) {
+            Ok(opened) => {
+                content.warnings.extend(opened.warnings);
+                opened.packs.into_iter().for_each(|pack| content.add(pack));
+                return true;
+            }
+            Err(error) => {
+                let why = OpenError::of(error);
+                let digest = hf_update::store::short(&set.digest);
+                content.warnings.push(format!("the content {digest} cannot be opened: {why}"));
+            }
+        }
+    }
+    false
+}
+
+/// Opens the built-in rules and nothing else.
+pub(crate) fn builtin_only() -> Result<Content, OpenError> {
+    let mut content = Content::default();
+    content.add(OpenedPack { pack: builtin_pack(YaraChoice::Yes)?, origin: PackOrigin::InMemory });
     Ok(content)
 }
 
@@ -279,7 +333,7 @@ pub(crate) fn version_suffix(folder: Option<&Path>) -> String {
 }
 
 /// Returns a time as C's `ctime` writes it (`Wed Feb 22 21:33:21 2023`).
-fn in_words(epoch: u64) -> String {
+pub(crate) fn in_words(epoch: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     let seconds = i64::try_from(epoch).unwrap_or(0);
     let hf_sys::LocalTime { year, month, day, hour, minute, second, .. } =

@@ -12,6 +12,7 @@ mod commands;
 mod content;
 mod display;
 mod drive;
+mod freshclam;
 mod json;
 mod session;
 mod walk;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some("clamdscan") => clamdscan::run(args),
         Some("clamonacc") => clamonacc::run(args),
         Some("clamscan") => clamscan::run(args),
+        Some("freshclam") => freshclam::run(args),
         _ => commands::run(std::iter::once(name).chain(args).collect()),
     }
 }

@@ -82,7 +82,6 @@ pub fn check(
     now: Time,
 ) -> Result<Checked, Refusal> {
     let trusted = memory.trusted(&channel.root)?;
-    let before = trusted.local.get("timestamp").cloned();
     let mut updater = Updater::new(trusted, now, Limits::default())?;
     let mut asked = 0usize;
     let refreshed = refresh(&mut updater, mirror, fetcher, &mut asked);
@@ -91,8 +90,10 @@ pub fn check(
     }
     refreshed?;
     // Nothing new, and proofs that are young enough: one question was all.
-    let same =
-        before.is_some() && before == memory.trusted(&channel.root)?.local.remove("timestamp");
+    // What TUF trusts may have been refused by the policy: only what was accepted counts.
+    let timestamp = memory.trusted(&channel.root)?.local.remove("timestamp").unwrap_or_default();
+    let timestamp = Digest::of(&timestamp);
+    let same = memory.accepted_under() == Some(timestamp);
     let fresh_until = memory.fresh_until();
     if same && memory.last_digest().is_some() && is_young(channel, fresh_until, now) {
         return Ok(Checked::Same { fresh_until, at_once: asked <= 2 });
@@ -112,7 +113,7 @@ pub fn check(
     let accepted = quorum(channel, mirror, fetcher, memory, (&digest, &bundle), now)?;
     fits(&manifest, &accepted)?;
     let new = memory.last_digest() != Some(digest);
-    memory.accept(&accepted, &bytes, &bundle)?;
+    memory.accept(&accepted, &bytes, &bundle, &timestamp)?;
     if new {
         return Ok(Checked::New { accepted: Box::new(accepted), manifest: bytes });
     }
@@ -181,10 +182,10 @@ fn manifest_of(
     fetcher: &Fetcher,
     memory: &Memory,
 ) -> Result<Vec<u8>, Refusal> {
-    if let Some((known, _)) = memory.last()?
-        && target.check_bytes(&known).is_ok()
+    if let Some(known) = memory.last()?
+        && target.check_bytes(&known.manifest).is_ok()
     {
-        return Ok(known);
+        return Ok(known.manifest);
     }
     let names = target.file_names(true);
     let name = names.first().ok_or_else(|| Refusal::Mixed("a target has no digest".to_owned()))?;

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use hf_channel::{Digest, Manifest};
+use hf_channel::{Changes, Digest, Manifest};
 use hf_trust::Time;
 use hf_trust::quorum::{Accepted, Offer, State, verify};
 use hf_trust::tuf::Trusted;
@@ -21,6 +21,15 @@ use crate::store::write_whole;
 #[derive(Debug, Clone)]
 pub struct Memory {
     dir: PathBuf,
+}
+
+/// A manifest with its proofs; both as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// Statements and proofs.
+    pub proofs: Vec<u8>,
 }
 
 /// What is remembered cannot be read or written.
@@ -93,6 +102,7 @@ impl Memory {
         accepted: &Accepted,
         manifest: &[u8],
         bundle: &[u8],
+        timestamp: &Digest,
     ) -> Result<(), MemoryError> {
         let release = accepted.statement.release;
         self.write(&format!("releases/{release}.manifest.json"), manifest)?;
@@ -101,8 +111,16 @@ impl Memory {
         self.write("proofs.json", bundle)?;
         self.write("quorum.json", &accepted.state.to_bytes())?;
         self.write("fresh_until", accepted.fresh_until.to_string().as_bytes())?;
+        self.write("accepted", timestamp.to_string().as_bytes())?;
         self.forget_old(release);
         Ok(())
+    }
+
+    /// Returns the digest of the `timestamp.json` under which a release was accepted last.
+    #[must_use]
+    pub fn accepted_under(&self) -> Option<Digest> {
+        let bytes = self.read("accepted").ok().flatten()?;
+        std::str::from_utf8(&bytes).ok()?.parse().ok()
     }
 
     /// Keeps the proofs of the last releases only.
@@ -127,9 +145,9 @@ impl Memory {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn last(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, MemoryError> {
+    pub fn last(&self) -> Result<Option<Kept>, MemoryError> {
         let (manifest, proofs) = (self.read("manifest.json")?, self.read("proofs.json")?);
-        Ok(manifest.zip(proofs))
+        Ok(manifest.zip(proofs).map(|(manifest, proofs)| Kept { manifest, proofs }))
     }
 
     /// Returns the digest of the manifest that was accepted last.
@@ -143,7 +161,7 @@ impl Memory {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn releases(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MemoryError> {
+    pub fn releases(&self) -> Result<Vec<Kept>, MemoryError> {
         let folder = self.dir.join("releases");
         let mut numbers: Vec<u64> = fs::read_dir(&folder)
             .map_err(|kind| MemoryError { path: folder, kind })?
@@ -157,9 +175,24 @@ impl Memory {
         for number in numbers {
             let manifest = self.read(&format!("releases/{number}.manifest.json"))?;
             let proofs = self.read(&format!("releases/{number}.proofs.json"))?;
-            found.extend(manifest.zip(proofs));
+            found.extend(manifest.zip(proofs).map(|(manifest, proofs)| Kept { manifest, proofs }));
         }
         Ok(found)
+    }
+
+    /// Remembers what a release changed.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_changes(&self, release: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        self.write(&format!("releases/{release}.changes.jsonl"), bytes)
+    }
+
+    /// Returns what a release changed, if it is remembered and readable.
+    #[must_use]
+    pub fn changes(&self, release: u64) -> Option<Changes> {
+        let bytes = self.read(&format!("releases/{release}.changes.jsonl")).ok()??;
+        Changes::read(&bytes[..]).ok()
     }
 
     /// Returns the manifest whose files were offered last.
@@ -191,12 +224,12 @@ impl Memory {
         channel: &Channel,
         now: Time,
     ) -> Result<Option<(Accepted, Vec<u8>)>, Refusal> {
-        let Some((manifest, bundle)) = self.last()? else { return Ok(None) };
+        let Some(Kept { manifest, proofs }) = self.last()? else { return Ok(None) };
         let digest = Digest::of(&manifest);
         let offer = Offer {
             set: &channel.set,
             manifest: Some(digest.0),
-            bundle: &bundle,
+            bundle: &proofs,
             consistency: &[],
         };
         let accepted = verify(&channel.policy, &self.state()?, &offer, now)?;

@@ -247,6 +247,9 @@ pub(crate) fn command() -> Command {
                 .about("Prove that a worker can do nothing but compute")
                 .arg(opt("json", Switch, TELL, "One JSON object on each line").arg()),
         )
+        .subcommand(update())
+        .subcommand(supplier())
+        .subcommand(inventory())
         .subcommand(
             Command::new("completions").about("Print the completions of a shell").arg(
                 Arg::new("shell")
@@ -380,6 +383,88 @@ fn quarantine() -> Command {
                 DRY_RUN,
             ],
         ))
+}
+
+const CONFIG: Opt = opt(
+    "config",
+    Path,
+    CONTENT,
+    "Configuration; without it ~/.config/holdfast/update.toml, else /etc/holdfast/update.toml",
+);
+const RULES: Opt =
+    opt("rules", Path, CONTENT, "The owner's file of suppliers; else the configuration says where");
+
+fn update() -> Command {
+    let reason = || Arg::new("reason").value_name("REASON").help("Why, for the record");
+    let brake = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    Command::new("update")
+        .about("Fetch content, try it, and bring it into use")
+        .after_help(
+            "Exit codes: 0 done, 1 with --check: there is news, 2 error, 3 a source failed or the content was refused.",
+        )
+        .arg(opt("check", Switch, CONTENT, "Only say whether there is news").arg())
+        .arg(opt("source", Texts, CONTENT, "Only this source (repeatable)").arg())
+        .arg(CONFIG.arg())
+        .arg(opt("json", Switch, TELL, "One JSON object on each line").arg())
+        .arg(opt("quiet", Switch, TELL, "Only tell what is wrong").short('q').arg())
+        .arg(opt("verbose", Switch, TELL, "Tell every step").short('v').arg())
+        .args_conflicts_with_subcommands(true)
+        .subcommand(brake("hold", "Take nothing new into use").arg(reason()))
+        .subcommand(brake("unhold", "Release hold and pin"))
+        .subcommand(
+            brake("pin", "Use this set and no other")
+                .arg(Arg::new("digest").required(true).help("Its digest, at least the first 4 letters")),
+        )
+        .subcommand(
+            brake("stage", "Take new content at once on a part of machines only")
+                .arg(Arg::new("percent").required(true).value_parser(value_parser!(u64)))
+                .arg(opt("delay", Number, LIMIT, "Hours that the others wait").default("24").arg()),
+        )
+        .subcommand(
+            brake("rollback", "Go back to the set before, without a network").arg(reason()),
+        )
+        .subcommand(
+            brake("status", "Say what is in use, what was before, and which brakes are pulled")
+                .arg(opt("json", Switch, TELL, "One JSON object").arg()),
+        )
+        .subcommand(
+            brake("watch", "Try the set in use again, and go back when it is not fit").arg(CONFIG.arg()),
+        )
+        .subcommand(
+            brake("try", "Try a set of content and print what came of it as JSON")
+                .hide(true)
+                .arg(opt("candidate", Path, CONTENT, "The set, or a database").arg())
+                .arg(opt("current", Path, CONTENT, "The set in use").arg())
+                .arg(opt("known-clean", Paths, CONTENT, "A file known to be clean").arg())
+                .arg(opt("clean-files", Number, LIMIT, "Files of packages at most").arg()),
+        )
+}
+
+fn supplier() -> Command {
+    Command::new("supplier")
+        .about("Who stands behind content, and what is bound to them")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("status")
+                .about("A time line: what is in use, what stops when, and what would go with it")
+                .arg(opt("at", Text, TELL, "The status on another day (2024-09-29)").arg())
+                .arg(opt("json", Switch, TELL, "One JSON object").arg())
+                .arg(CONFIG.arg())
+                .arg(RULES.arg()),
+        )
+}
+
+fn inventory() -> Command {
+    Command::new("inventory")
+        .about("Find products of suppliers on this machine")
+        .after_help(
+            "Exit codes: 0 none, 1 found, 2 error, 3 none, but not everything could be looked at.",
+        )
+        .arg(opt("root", Path, WALK, "Look at the machine whose files are below this folder").arg())
+        .arg(opt("json", Switch, TELL, "One JSON object").arg())
+        .arg(CONFIG.arg())
+        .arg(RULES.arg())
 }
 
 #[cfg(test)]

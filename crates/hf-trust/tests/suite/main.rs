@@ -1,0 +1,8 @@
+//! All of the crate against hostile input; see the files for what against what.
+
+mod actors;
+mod logs;
+mod policy;
+mod quorum;
+mod repository;
+mod tuf;
