@@ -12,6 +12,7 @@ mod format;
 mod frame;
 mod pack;
 pub mod seeds;
+mod trust;
 mod vault;
 
 pub use content::{SUFFIXES, cvd, match_pattern, sig_load};
@@ -19,6 +20,7 @@ pub use format::{exe_view, fuzz_format, identify, image_hash};
 pub use frame::ipc_frame;
 pub use libfuzzer_sys;
 pub use pack::pack_open;
+pub use trust::{trust_bundle, trust_note, trust_policy, trust_tuf};
 pub use vault::vault_entry;
 
 /// Makes a target of a function of this crate.

@@ -51,7 +51,18 @@ pub fn write(folder: &Path) -> io::Result<()> {
     let report = Box::new(hf_core::Report::failed("text"));
     let report = frame::<_, ToWorker>(&FromWorker::Report { id: 5, report });
     put("ipc_frame", &[&[1], &report[..]].concat())?;
-    put("ipc_frame", &[&[3], report.get(12..).unwrap_or_default()].concat())
+    put("ipc_frame", &[&[3], report.get(12..).unwrap_or_default()].concat())?;
+    put("trust_policy", crate::trust::policy().as_bytes())?;
+    for text in TRUST {
+        put("trust_note", text.as_bytes())?;
+    }
+    for (first, text) in TUF {
+        put("trust_tuf", &[&[*first], text.as_bytes()].concat())?;
+    }
+    for text in BUNDLES {
+        put("trust_bundle", text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Returns the bytes of a frame; descriptors of requests are standard input.
@@ -182,4 +193,41 @@ const PATTERNS: &[(u8, &str)] = &[
     (3, "1:*:4142??44:T:CL_TYPE_ANY:CL_TYPE_ZIPSFX\n"),
     (4, "44d88612fea8a8f36de82e1278abb02f:62:Test.F\n"),
     (5, "T=41424344*4c4d4e\n"),
+];
+
+/// A note, a proof, a request to a witness, a statement, a policy on witnesses, a key, a pattern.
+const TRUST: &[&str] = &[
+    "log.example/holdfast\n1\nfw1a6sA/ThNlYpCXvxVAaSSWTGLMdFQ0ckzKYbpYHbg=\n\n— log.example/holdfast AAAAAAE=\n",
+    "c2sp.org/tlog-proof@v1\nextra AAEC\nindex 0\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n\nlog.example/holdfast\n1\nfw1a6sA/ThNlYpCXvxVAaSSWTGLMdFQ0ckzKYbpYHbg=\n\n— log.example/holdfast AAAAAAE=\n",
+    "old 1\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n\nlog.example/holdfast\n1\nfw1a6sA/ThNlYpCXvxVAaSSWTGLMdFQ0ckzKYbpYHbg=\n\n— log.example/holdfast AAAAAAE=\n",
+    "holdfast-attestation/1\nset daily\nrelease 1\nmanifest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\npack sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb daily.pack\nsource sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc daily.cvd\nbuilder holdfast 0.1.0\ntime 2026-11-30T20:00:00Z\n",
+    "log log.example/holdfast+824c695e+AYE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU\nwitness a witness.example/w1+aa4a09d1+BOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs\ngroup g any a\nquorum g\n",
+    "alice.example/holdfast+e0ef8f6a+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c",
+    "a/*[!x-z]?\na/bcd",
+];
+
+/// Metadata of the four roles.
+const TUF: &[(u8, &str)] = &[
+    (
+        0,
+        "{\"signatures\":[{\"keyid\":\"k\",\"sig\":\"00\"}],\"signed\":{\"spec_version\":\"1.0.34\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"_type\":\"root\",\"consistent_snapshot\":true,\"keys\":{\"k\":{\"keytype\":\"ed25519\",\"scheme\":\"ed25519\",\"keyval\":{\"public\":\"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"}}},\"roles\":{\"root\":{\"keyids\":[\"k\"],\"threshold\":1},\"timestamp\":{\"keyids\":[\"k\"],\"threshold\":1},\"snapshot\":{\"keyids\":[\"k\"],\"threshold\":1},\"targets\":{\"keyids\":[\"k\"],\"threshold\":1}}}}",
+    ),
+    (
+        1,
+        "{\"signatures\":[{\"keyid\":\"k\",\"sig\":\"00\"}],\"signed\":{\"spec_version\":\"1.0.34\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"_type\":\"timestamp\",\"meta\":{\"snapshot.json\":{\"version\":1,\"length\":2,\"hashes\":{\"sha256\":\"00\"}}}}}",
+    ),
+    (
+        2,
+        "{\"signatures\":[{\"keyid\":\"k\",\"sig\":\"00\"}],\"signed\":{\"spec_version\":\"1.0.34\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"_type\":\"snapshot\",\"meta\":{\"targets.json\":{\"version\":1}}}}",
+    ),
+    (
+        3,
+        "{\"signatures\":[{\"keyid\":\"k\",\"sig\":\"00\"}],\"signed\":{\"spec_version\":\"1.0.34\",\"version\":1,\"expires\":\"2027-01-01T00:00:00Z\",\"_type\":\"targets\",\"targets\":{\"a/b\":{\"length\":1,\"hashes\":{\"sha256\":\"00\"},\"custom\":{\"x\":[1,null]}}},\"delegations\":{\"keys\":{\"k\":{\"keytype\":\"ed25519\",\"scheme\":\"ed25519\",\"keyval\":{\"public\":\"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"}}},\"roles\":[{\"keyids\":[\"k\"],\"threshold\":1,\"name\":\"A\",\"terminating\":true,\"paths\":[\"*\",\"a/[!b]?\"]},{\"keyids\":[\"k\"],\"threshold\":1,\"name\":\"B\",\"terminating\":false,\"path_hash_prefixes\":[\"0f\"],\"x-thresholds\":{\"ml-dsa\":1}}]}}}",
+    ),
+];
+
+/// A bundle of proofs, and a state.
+const BUNDLES: &[&str] = &[
+    "{\"format\":\"holdfast-proofs/1\",\"attestations\":[{\"note\":\"holdfast-attestation/1\\nset daily\\nrelease 1\\nmanifest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\npack sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb daily.pack\\nsource sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc daily.cvd\\nbuilder holdfast 0.1.0\\ntime 2026-11-30T20:00:00Z\\n\\n— alice.example/holdfast AAAAAAE=\\n\",\"proofs\":[\"c2sp.org/tlog-proof@v1\\nextra AAEC\\nindex 0\\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\\n\\nlog.example/holdfast\\n1\\nfw1a6sA/ThNlYpCXvxVAaSSWTGLMdFQ0ckzKYbpYHbg=\\n\\n— log.example/holdfast AAAAAAE=\\n\"]}],\"consistency\":[{\"log\":\"log.example/holdfast\",\"from\":1,\"to\":2,\"hashes\":[\"PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\"]}]}",
+    "{\"format\":\"holdfast-trust-state/1\",\"sets\":{\"daily\":{\"release\":1,\"manifest\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"logs\":{\"l\":3}}},\"logs\":{\"l\":{\"size\":3,\"root\":\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"}},\"latest\":\"2026-11-30T20:00:00Z\"}",
 ];

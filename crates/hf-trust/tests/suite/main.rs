@@ -2,6 +2,7 @@
 
 mod actors;
 mod logs;
+mod parsers;
 mod policy;
 mod quorum;
 mod repository;
