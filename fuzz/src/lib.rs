@@ -11,6 +11,7 @@ mod content;
 mod format;
 mod frame;
 mod pack;
+mod schedule;
 pub mod seeds;
 mod trust;
 mod vault;
@@ -20,6 +21,7 @@ pub use format::{exe_view, fuzz_format, identify, image_hash};
 pub use frame::ipc_frame;
 pub use libfuzzer_sys;
 pub use pack::pack_open;
+pub use schedule::schedule_state;
 pub use trust::{trust_bundle, trust_note, trust_policy, trust_tuf};
 pub use vault::vault_entry;
 

@@ -7,6 +7,7 @@ mod options;
 mod print;
 mod quarantine;
 mod scan;
+mod schedule;
 mod selftest;
 mod status;
 mod supplier;
@@ -46,6 +47,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "content" => content::run(matches),
         "onaccess" => onaccess::run(matches),
         "quarantine" => quarantine::run(matches),
+        "schedule" => schedule::run(matches),
         "selftest" => selftest::run(matches),
         "status" => status::run(matches),
         "supplier" => supplier::run(matches),

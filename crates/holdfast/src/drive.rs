@@ -20,7 +20,7 @@ use hf_worker::{ScanRequest, Worker};
 
 use queue::{Receiver, Sender, queue};
 
-use crate::walk::{Note, Step, WalkOptions, walk, walk_stack_bytes};
+use crate::walk::{Note, Plan, Step, WalkOptions, walk_planned, walk_stack_bytes};
 
 /// What to walk.
 #[derive(Debug)]
@@ -85,12 +85,26 @@ pub(crate) fn drive(
     files: Files,
     receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> io::Result<()> {
+    drive_planned(named, (options, &Plan::default()), workers, files, receive)
+}
+
+/// As [`drive`], the walk as a plan says.
+///
+/// # Errors
+/// As [`drive`].
+pub(crate) fn drive_planned(
+    named: Vec<Named>,
+    (options, plan): (&WalkOptions, &Plan<'_>),
+    workers: Vec<Worker>,
+    files: Files,
+    receive: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> io::Result<()> {
     let pace = &Pace::new(files);
     let (jobs_in, jobs_out) = queue::<Job>(QUEUE_LEN);
     let (events_in, events_out) = queue::<(u64, Event)>(EVENTS_LEN);
     thread::scope(|scope| {
         let notes = events_in.clone();
-        let walk = move || walk_all(named, options, pace, files, (&jobs_in, &notes));
+        let walk = move || walk_all(named, (options, plan), pace, files, (&jobs_in, &notes));
         let builder = thread::Builder::new().stack_size(walk_stack_bytes(options));
         builder.spawn_scoped(scope, walk)?;
         let mut started = Err(io::ErrorKind::NotFound.into());
@@ -160,7 +174,7 @@ impl Pace {
 
 fn walk_all(
     named: Vec<Named>,
-    options: &WalkOptions,
+    (options, plan): (&WalkOptions, &Plan<'_>),
     pace: &Pace,
     files: Files,
     (jobs, events): (&Sender<Job>, &Sender<(u64, Event)>),
@@ -183,9 +197,17 @@ fn walk_all(
         seq = seq.saturating_add(1);
         if sent { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    for item in named {
+    let (first, after) = match &plan.resume {
+        Some((root, after)) if after.as_os_str().is_empty() => (root.saturating_add(1), None),
+        Some((root, after)) => (*root, Some(after.as_path())),
+        None => (0, None),
+    };
+    for (number, item) in named.into_iter().enumerate().skip(first) {
+        let after = after.filter(|_| number == first);
         let ended = match item {
-            Named::Path(path) => walk(&path, options, &mut |step| visit(step, true)),
+            Named::Path(path) => {
+                walk_planned(&path, options, (plan, after), &mut |step| visit(step, true))
+            }
             Named::Open(path, file) => {
                 let size = file.metadata().map_or(0, |meta| meta.len());
                 visit(Step::File { path, file, size }, false)

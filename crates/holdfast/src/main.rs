@@ -15,6 +15,7 @@ mod drive;
 mod freshclam;
 mod json;
 mod session;
+mod settings;
 mod walk;
 mod worker;
 

@@ -4,7 +4,9 @@
 //! blocks the walk and is never opened; a directory that is its own ancestor through links ends there.
 //! Leaves out: scanning.
 
-use std::ffi::{CStr, OsStr};
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -89,12 +91,44 @@ pub(crate) enum Step {
     },
 }
 
+/// What a task that comes again adds to a walk; nothing by default.
+#[derive(Default)]
+pub(crate) struct Plan<'p> {
+    /// In the order of names, so that a path says what is behind and ahead of it.
+    pub(crate) sorted: bool,
+    /// Number of a named path and the last path below it that is done; empty when it is done itself. Needs
+    /// `sorted`.
+    pub(crate) resume: Option<(usize, PathBuf)>,
+    /// Says of a file that it need not be scanned; it is passed over without a word.
+    pub(crate) unchanged: Option<&'p (dyn Fn(&Stat) -> bool + Sync)>,
+    /// Is called before a file is opened, and may wait.
+    pub(crate) before_file: Option<&'p (dyn Fn() + Sync)>,
+}
+
+impl std::fmt::Debug for Plan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("sorted", &self.sorted).field("resume", &self.resume).finish()
+    }
+}
+
 /// Receives steps; `Break` ends the walk.
 pub(crate) type Visit<'v> = dyn FnMut(Step) -> ControlFlow<()> + 'v;
 
 /// Walks one named path.
 pub(crate) fn walk(named: &Path, options: &WalkOptions, visit: &mut Visit<'_>) -> ControlFlow<()> {
-    let mut walker = Walker { options, visit, ancestors: Vec::new() };
+    walk_planned(named, options, (&Plan::default(), None), visit)
+}
+
+/// Walks one named path as a plan says; what comes before `after`, below the path, is left out.
+pub(crate) fn walk_planned(
+    named: &Path,
+    options: &WalkOptions,
+    (plan, after): (&Plan<'_>, Option<&Path>),
+    visit: &mut Visit<'_>,
+) -> ControlFlow<()> {
+    let after = after.into_iter().flat_map(Path::components);
+    let behind = after.map(|part| part.as_os_str().as_bytes().to_vec()).collect();
+    let mut walker = Walker { options, plan, behind, visit, ancestors: Vec::new() };
     let note = |note| Step::Note { path: named.to_path_buf(), note };
     let link = match rustix::fs::lstat(named) {
         Ok(stat) => stat,
@@ -140,14 +174,17 @@ struct At<'a> {
     real: &'a Path,
 }
 
-struct Walker<'o, 'v> {
+struct Walker<'o, 'p, 'v> {
     options: &'o WalkOptions,
+    plan: &'o Plan<'p>,
+    /// Names that lead to the last path that is done; empty once it is passed.
+    behind: VecDeque<Vec<u8>>,
     visit: &'o mut Visit<'v>,
     /// Device and inode of the directories around, outermost first.
     ancestors: Vec<(u64, u64)>,
 }
 
-impl Walker<'_, '_> {
+impl Walker<'_, '_, '_> {
     fn note(&mut self, path: &Path, note: Note) -> ControlFlow<()> {
         (self.visit)(Step::Note { path: path.to_path_buf(), note })
     }
@@ -183,6 +220,9 @@ impl Walker<'_, '_> {
             Ok(listing) => listing,
             Err(error) => return self.note(at.path, Note::CannotOpenDirectory(text(error))),
         };
+        if self.plan.sorted {
+            return self.in_order(at, fd, listing, level);
+        }
         for entry in listing {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -194,6 +234,40 @@ impl Walker<'_, '_> {
             }
             self.entry(at, fd.as_fd(), name, entry.file_type(), level)?;
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Visits the entries of a folder in the order of their names, from behind what is done. All names of a folder
+    /// are in memory at once, some ten bytes each.
+    fn in_order(&mut self, at: &At<'_>, fd: &OwnedFd, listing: Dir, level: u32) -> ControlFlow<()> {
+        let mut entries: Vec<(CString, FileType)> = Vec::new();
+        for entry in listing {
+            match entry {
+                Ok(entry) => entries.push((entry.file_name().to_owned(), entry.file_type())),
+                Err(error) => {
+                    self.note(at.path, Note::CannotOpenDirectory(text(error)))?;
+                    break;
+                }
+            }
+        }
+        entries.sort_unstable_by(|(one, _), (other, _)| one.as_bytes().cmp(other.as_bytes()));
+        let done = self.behind.pop_front();
+        // Whether the last path that is done lies further below the entry of that name.
+        let below = !self.behind.is_empty();
+        for (name, kind) in entries {
+            let bytes = name.as_bytes();
+            if bytes == b"." || bytes == b".." {
+                continue;
+            }
+            match done.as_deref().map(|done| bytes.cmp(done)) {
+                Some(Ordering::Less) => continue,
+                Some(Ordering::Equal) if !below => continue,
+                Some(Ordering::Equal) => {}
+                _ => self.behind.clear(),
+            }
+            self.entry(at, fd.as_fd(), &name, kind, level)?;
+        }
+        self.behind.clear();
         ControlFlow::Continue(())
     }
 
@@ -253,6 +327,12 @@ impl Walker<'_, '_> {
         }
         if size == 0 {
             return self.note(at.path, Note::Empty);
+        }
+        if self.plan.unchanged.is_some_and(|unchanged| unchanged(stat)) {
+            return ControlFlow::Continue(());
+        }
+        if let Some(wait) = self.plan.before_file {
+            wait();
         }
         let fd = match open_patiently(at, OFlags::NONBLOCK | OFlags::NOCTTY, follow) {
             Ok(fd) => fd,
@@ -346,3 +426,87 @@ const PSEUDO_FILESYSTEMS: [u64; 10] = [
     0x6265_6570, // configfs
     0x6165_676c, // pstore
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> WalkOptions {
+        WalkOptions {
+            recursive: true,
+            max_levels: 100,
+            follow_dirs: Follow::Never,
+            follow_files: Follow::Never,
+            cross_filesystems: true,
+            skip_pseudo: true,
+            exclude: Vec::new(),
+            exclude_dir: Vec::new(),
+            include: Vec::new(),
+            include_dir: Vec::new(),
+        }
+    }
+
+    fn files(root: &Path, plan: Option<(&Plan<'_>, Option<&Path>)>) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut visit = |step| {
+            if let Step::File { path, .. } = step {
+                files.push(path.strip_prefix(root).unwrap().to_path_buf());
+            }
+            ControlFlow::Continue(())
+        };
+        let done = match plan {
+            Some(plan) => walk_planned(root, &options(), plan, &mut visit),
+            None => walk(root, &options(), &mut visit),
+        };
+        assert!(done.is_continue());
+        files
+    }
+
+    #[test]
+    fn a_walk_goes_on_where_it_stopped() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        for path in ["a", "b/a", "b/b/x", "b/b/y", "b/c", "b.x", "b-/z", "c", "\u{e9}/q"] {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let plan = Plan { sorted: true, ..Plan::default() };
+        let all = files(root, Some((&plan, None)));
+        let text: Vec<_> = all.iter().map(|path| path.to_str().unwrap()).collect();
+        let want = ["a", "b/a", "b/b/x", "b/b/y", "b/c", "b-/z", "b.x", "c", "\u{e9}/q"];
+        assert_eq!(text, want);
+        let mut unsorted = files(root, None);
+        unsorted.sort();
+        let mut sorted = all.clone();
+        sorted.sort();
+        assert_eq!(unsorted, sorted);
+        for (idx, after) in all.iter().enumerate() {
+            assert_eq!(files(root, Some((&plan, Some(after)))), all[idx + 1..], "{after:?}");
+        }
+        // What was done may be gone, or a folder that was a file.
+        for (after, first) in [("b/b/xx", "b/b/y"), ("b/aa/q", "b/b/x"), ("0", "a"), ("a/x", "b/a")]
+        {
+            let left = files(root, Some((&plan, Some(Path::new(after)))));
+            // A file whose name leads to what is done is looked at again.
+            let left: Vec<_> =
+                left.iter().filter(|path| path.to_str() != Some("a") || first == "a").collect();
+            assert_eq!(left[0], Path::new(first), "{after}");
+        }
+        assert_eq!(files(root, Some((&plan, Some(Path::new("\u{e9}/q"))))), [PathBuf::new(); 0]);
+    }
+
+    #[test]
+    fn a_plan_passes_over_what_has_not_changed() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("long"), "long").unwrap();
+        std::fs::write(temp.path().join("x"), "x").unwrap();
+        let waits = std::sync::atomic::AtomicU32::new(0);
+        let wait = || drop(waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let unchanged = |stat: &Stat| stat.st_size == 4;
+        let plan =
+            Plan { unchanged: Some(&unchanged), before_file: Some(&wait), ..Plan::default() };
+        assert_eq!(files(temp.path(), Some((&plan, None))), [PathBuf::from("x")]);
+        assert_eq!(waits.into_inner(), 1);
+    }
+}

@@ -206,6 +206,19 @@ static ACTION_OPTIONS: &[Opt] = &[
     DRY_RUN,
 ];
 
+const SETTINGS: Opt =
+    opt("config", Path, TELL, "The configuration; without it /etc/holdfast/holdfast.toml");
+
+static EVENT_OPTIONS: &[Opt] = &[
+    opt(
+        "events",
+        Switch,
+        TELL,
+        "Tell events as [events] of the configuration says (docs/events.md)",
+    ),
+    SETTINGS,
+];
+
 static THREAD_OPTIONS: &[Opt] =
     &[opt("threads", Number, LIMIT, "Workers at once; 0 means one for each core")
         .short('t')
@@ -232,6 +245,7 @@ pub(crate) fn command() -> Command {
         .subcommand(content())
         .subcommand(super::onaccess::command())
         .subcommand(quarantine())
+        .subcommand(schedule())
         .subcommand(
             Command::new("status")
                 .about(
@@ -278,7 +292,7 @@ fn scan() -> Command {
                 .help("Files and folders; - is standard input; without any, this folder"),
         );
     let command = with(with(command, CONTENT_OPTIONS), SCAN_OPTIONS);
-    let command = with(command, ACTION_OPTIONS);
+    let command = with(with(command, ACTION_OPTIONS), EVENT_OPTIONS);
     with(with(command, THREAD_OPTIONS), LIMIT_OPTIONS)
 }
 
@@ -465,6 +479,60 @@ fn inventory() -> Command {
         .arg(opt("json", Switch, TELL, "One JSON object").arg())
         .arg(CONFIG.arg())
         .arg(RULES.arg())
+}
+
+fn schedule() -> Command {
+    let root = opt("root", Path, WALK, "Configuration, units and state are below this folder");
+    let of = move |name: &'static str, about: &'static str| {
+        with(Command::new(name).about(about), &[SETTINGS, root])
+    };
+    let name = || Arg::new("name").value_name("NAME").required(true).help("The task");
+    let json = opt("json", Switch, TELL, "One JSON object on each line");
+    Command::new("schedule")
+        .about("Scans that come again (docs/schedule.md)")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with(of("list", "List the tasks"), &[json]))
+        .subcommand(with(of("status", "Say when each task ran and is due"), &[json]))
+        .subcommand(with(
+            of("add", "Add a task, with a timer where systemd runs")
+                .arg(name())
+                .arg(path(Arg::new("paths")).num_args(1..).required(true)),
+            &[
+                opt("when", Text, WALK, "'daily 03:00', 'weekly sun 03:00' or 'on-demand'")
+                    .default("on-demand"),
+                opt("exclude", Texts, WALK, "Leave out files whose full path matches"),
+                opt("exclude-dir", Texts, WALK, "Leave out folders whose full path matches"),
+                opt("action", OneOf(&["report", "quarantine", "remove"]), ACT, "What is done")
+                    .default("report"),
+                opt("changed-only", Switch, WALK, "Pass over clean files that have not changed"),
+                opt("on-battery", OneOf(&["pause", "run"]), ACT, "While there is no mains")
+                    .default("pause"),
+                opt("no-idle", Switch, ACT, "Do not give way to everything else"),
+                opt("option", Texts, LOOK, "One more option of scan, as --option=--json"),
+                DRY_RUN,
+            ],
+        ))
+        .subcommand(with(
+            of("remove", "Remove a task, its timer and its state").arg(name()),
+            &[DRY_RUN],
+        ))
+        .subcommand(with(
+            of("apply", "Write the timers of all tasks, for those in the configuration"),
+            &[DRY_RUN],
+        ))
+        .subcommand(with(
+            of("run", "Run a task now, from where it stopped").arg(name()),
+            &[
+                opt("due", Switch, ACT, "Only if it is due or was stopped in the middle"),
+                opt("restart", Switch, ACT, "From the beginning"),
+                opt("dry-run", Switch, ACT, "Scan, and leave what is found where it is"),
+            ],
+        ))
+        .subcommand(with(
+            of("daemon", "Run tasks when they are due, where there is no systemd"),
+            &[opt("once", Switch, ACT, "Run what is due now, and end")],
+        ))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod action;
 mod progress;
+pub(crate) mod telling;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,21 +16,59 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::ArgMatches;
 use hf_core::{Hit, Limits, Report, ScanOptions, Verdict};
+use hf_events::Events;
 use hf_policy::Tell;
 use hf_sig::PuaChoice;
 use serde_json::json;
 
 use self::action::Actions;
 use self::progress::Progress;
+use self::telling::Telling;
 use super::exit;
-use crate::content::{self, Wanted};
+use crate::content::{self, Content, Wanted};
 use crate::display::{self, safe_path};
-use crate::drive::{Event, Files, Named, Scanned, drive};
-use crate::walk::{Follow, Note, WalkOptions};
+use crate::drive::{Event, Files, Named, Scanned, drive_planned};
+use crate::settings::Settings;
+use crate::walk::{Follow, Note, Plan, WalkOptions};
 use crate::{json, session};
+
+/// What a scan is part of.
+#[derive(Default)]
+pub(crate) struct Part<'p> {
+    /// How the walk goes.
+    pub(crate) plan: Plan<'p>,
+    /// Who wants to know how far it came.
+    pub(crate) watch: Option<&'p mut dyn Watch>,
+    /// To whom events are told, with the name of the task.
+    pub(crate) events: Option<(&'p Events, &'p str)>,
+}
+
+/// Is told how far a scan came, in the order of the walk.
+pub(crate) trait Watch {
+    /// The content is open; nothing is scanned yet.
+    fn content(&mut self, content: &Content);
+    /// All before and including this path is told; `scanned` if it was.
+    fn done(&mut self, path: &Path, scanned: Option<(&Scanned, Verdict)>);
+    /// Returns whether descriptors of scanned files are wanted.
+    fn wants_files(&self) -> bool;
+}
 
 /// Runs the command.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    if !matches.get_flag("events") {
+        return run_part(matches, Part::default()).map(ExitCode::from);
+    }
+    let settings = Settings::of(matches)?;
+    let events =
+        Events::start(&settings.events).with_context(|| settings.path.display().to_string())?;
+    let part = Part { events: Some((&events, "scan")), ..Part::default() };
+    let done = run_part(matches, part);
+    telling::finish(events);
+    done.map(ExitCode::from)
+}
+
+/// Runs the command as a part of something else; returns its exit code.
+pub(crate) fn run_part(matches: &ArgMatches, mut part: Part<'_>) -> anyhow::Result<u8> {
     let content = content::open(&wanted(matches))?;
     for warning in &content.warnings {
         errln!("holdfast: warning: {warning}");
@@ -37,11 +76,15 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if content.signatures == 0 {
         anyhow::bail!("there is no signature in the databases, so nothing could be found");
     }
+    if let Some(watch) = &mut part.watch {
+        watch.content(&content);
+    }
     let options = scan_options(matches);
     let walk = walk_options(matches)?;
     let named = named(matches)?;
     let actions = Actions::of(matches, &content)?;
-    let files = if actions.wanted() { Files::Kept } else { Files::Closed };
+    let kept = actions.wanted() || part.watch.as_ref().is_some_and(|watch| watch.wants_files());
+    let files = if kept { Files::Kept } else { Files::Closed };
     let mut config = session::worker_config(&content, &limits(matches), &options)?;
     config.memory_bytes = worker_memory(matches);
     let workers = session::workers(config, threads(matches)).context("cannot start a worker")?;
@@ -56,11 +99,14 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         tell: if options.all_match { Tell::All } else { Tell::One },
         progress,
         actions,
+        watch: part.watch,
+        telling: Telling::new(part.events),
         counts: Counts::default(),
         output_gone: None,
     };
     let started = Instant::now();
-    drive(named, &walk, workers, files, &mut |event| run.event(event))
+    run.telling.started(&named);
+    drive_planned(named, (&walk, &part.plan), workers, files, &mut |event| run.event(event))
         .context("cannot start a thread")?;
     run.progress.end();
     if !matches.get_flag("no-summary") && run.output_gone.is_none() {
@@ -73,7 +119,8 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         // What was not told is not known to anybody.
         run.counts.errors = run.counts.errors.saturating_add(1);
     }
-    Ok(ExitCode::from(run.counts.exit()))
+    run.telling.ended(&run.counts, run.output_gone.is_none());
+    Ok(run.counts.exit())
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +154,7 @@ impl Counts {
     }
 }
 
-struct Run {
+struct Run<'p> {
     json: bool,
     /// Every object of a file is told.
     contents: bool,
@@ -117,17 +164,30 @@ struct Run {
     tell: Tell,
     progress: Progress,
     actions: Actions,
+    watch: Option<&'p mut dyn Watch>,
+    telling: Telling<'p>,
     counts: Counts,
     /// Why nothing more can be told; the run ends.
     output_gone: Option<io::Error>,
 }
 
-impl Run {
+impl Run<'_> {
     fn event(&mut self, event: Event) -> ControlFlow<()> {
         match event {
             Event::Directory => self.counts.folders = self.counts.folders.saturating_add(1),
-            Event::Note(path, note) => self.note(&path, &note),
-            Event::Scanned(scanned) => self.scanned(&scanned),
+            Event::Note(path, note) => {
+                self.note(&path, &note);
+                // A folder that cannot be entered is told once more by a run that goes on.
+                if let Some(watch) = &mut self.watch {
+                    watch.done(&path, None);
+                }
+            }
+            Event::Scanned(scanned) => {
+                let verdict = self.scanned(&scanned);
+                if let Some(watch) = &mut self.watch {
+                    watch.done(&scanned.path, Some((&scanned, verdict)));
+                }
+            }
         }
         if self.output_gone.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -156,10 +216,12 @@ impl Run {
         }
     }
 
-    fn scanned(&mut self, scanned: &Scanned) {
+    fn scanned(&mut self, scanned: &Scanned) -> Verdict {
         let Scanned { path, size, report, .. } = scanned;
         let decision = hf_policy::decide(report, self.tell);
-        let done = self.actions.act(scanned, decision.verdict);
+        let verdict = decision.verdict;
+        let done = self.actions.act(scanned, verdict);
+        self.telling.scanned(scanned, &decision, done.as_ref());
         let counts = &mut self.counts;
         counts.files = counts.files.saturating_add(1);
         counts.bytes = counts.bytes.saturating_add(*size);
@@ -186,9 +248,9 @@ impl Run {
                 line["action"] = done.json();
             }
             self.line(&line.to_string());
-            return;
+            return verdict;
         }
-        match decision.verdict {
+        match verdict {
             Verdict::Clean if self.verbose => {
                 self.line(&format!("clean       {}", safe_path(path)));
             }
@@ -209,6 +271,7 @@ impl Run {
                 self.line(&format!("error       {}: {error}", safe_path(path)));
             }
         }
+        verdict
     }
 
     /// Tells a finding, once for a place: text that also matched in a normalised form is no news.

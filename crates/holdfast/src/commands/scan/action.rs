@@ -24,8 +24,8 @@ pub(super) struct Actions {
 
 /// What was done with one.
 pub(super) struct Done {
-    word: &'static str,
-    outcome: Outcome,
+    pub(super) word: &'static str,
+    pub(super) outcome: Outcome,
 }
 
 impl Actions {
@@ -131,4 +131,4 @@ impl Done {
     }
 }
 
-const SPARED: &str = "a package of the distribution owns it, and it is as the package made it (--touch-system-files)";
+pub(super) const SPARED: &str = "a package of the distribution owns it, and it is as the package made it (--touch-system-files)";

@@ -1,0 +1,54 @@
+//! `holdfast.toml`, as far as the commands need it: `[events]` and `[[schedule]]`. Other sections are the daemon's.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::ArgMatches;
+use hf_events::EventsConfig;
+use hf_schedule::Task;
+use serde::Deserialize;
+
+/// Where the configuration is when nothing else is said.
+pub(crate) const PATH: &str = "/etc/holdfast/holdfast.toml";
+
+/// What the commands need.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// To whom events are told.
+    pub(crate) events: EventsConfig,
+    /// Tasks.
+    pub(crate) schedule: Vec<Task>,
+}
+
+#[derive(Deserialize)]
+struct Sections {
+    #[serde(default)]
+    events: EventsConfig,
+    #[serde(default)]
+    schedule: Vec<Task>,
+}
+
+impl Settings {
+    /// Reads the file that the options name, which must be there, else the usual one.
+    pub(crate) fn of(matches: &ArgMatches) -> anyhow::Result<Self> {
+        match matches.get_one::<PathBuf>("config") {
+            Some(path) => Self::read(path),
+            None => Self::read(Path::new(PATH)),
+        }
+    }
+
+    /// Reads a file; what is wrong is told with its line.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let shown = crate::display::safe_path(path);
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+        let sections: Sections = toml::from_str(&text).with_context(|| shown.clone())?;
+        sections.events.check().with_context(|| shown.clone())?;
+        for task in &sections.schedule {
+            task.check().with_context(|| shown.clone())?;
+        }
+        let Sections { events, schedule } = sections;
+        Ok(Self { path: path.to_path_buf(), events, schedule })
+    }
+}
