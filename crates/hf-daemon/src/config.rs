@@ -12,6 +12,9 @@ mod service;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use hf_events::EventsConfig;
+use hf_quarantine::QuarantineConfig;
+use hf_schedule::Task;
 use serde::{Deserialize, Serialize};
 
 pub use clamd::{ClamdConfig, PathRights};
@@ -32,6 +35,8 @@ pub struct Config {
     pub clamd: ClamdConfig,
     /// `[content]`: where signatures come from.
     pub content: ContentConfig,
+    /// `[events]`: who is told what happens.
+    pub events: EventsConfig,
     /// `[http]`: the door for programs and people.
     pub http: HttpConfig,
     /// `[icap]`: the door for proxies.
@@ -40,11 +45,15 @@ pub struct Config {
     pub log: LogConfig,
     /// `[milter]`: the door for mail servers.
     pub milter: MilterConfig,
+    /// `[quarantine]`: where it is, and what is kept.
+    pub quarantine: QuarantineConfig,
     /// `[onaccess]`: read by the guard, which is a program of its own; here it is only let through.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     pub onaccess: toml::Table,
     /// `[scan]`: what is looked for, and limits.
     pub scan: ScanConfig,
+    /// `[[schedule]]`: scans that come again, which `holdfast schedule` runs.
+    pub schedule: Vec<Task>,
     /// `[service]`: what all doors share.
     pub service: ServiceConfig,
 }
@@ -98,11 +107,18 @@ impl Config {
     /// # Errors
     /// Something in it is wrong.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error: toml::de::Error| ConfigError {
+        let config: Self = toml::from_str(text).map_err(|error: toml::de::Error| ConfigError {
             path: path.to_owned(),
             place: error.span().map(|span| place(text, span.start)),
             why: error.message().trim().to_owned(),
-        })
+        })?;
+        let refused = |why: String| ConfigError { path: path.to_owned(), place: None, why };
+        config.events.check().map_err(|error| refused(error.to_string()))?;
+        config
+            .schedule
+            .iter()
+            .try_for_each(|task| task.check().map_err(|error| refused(error.to_string())))?;
+        Ok(config)
     }
 }
 
@@ -130,6 +146,8 @@ mod tests {
         refuses("[service]\nworkers = \"x\"\n", "f.toml:2:11: invalid type");
         refuses("[nothing]\n", "f.toml:1:2: unknown field `nothing`");
         refuses("[service\n", "f.toml:1:9: ");
+        refuses("[events]\nqueue = 0\n", "f.toml: [events] queue: ");
+        refuses("[[schedule]]\nname = 'x'\npaths = ['y']\n", "f.toml: task 'x': the path y");
         assert_eq!(Config::parse(Path::new("f"), "").unwrap(), Config::default());
     }
 
@@ -138,6 +156,12 @@ mod tests {
         let mut config = Config::default();
         config.scan.all_match = true;
         config.clamd.tcp_addresses.push("127.0.0.1".to_owned());
+        let sections = "[events]\njson = '/x'\n[[events.hook]]\ncommand = ['/y', '{path}']\n\
+                        [quarantine]\nmax-age-days = 9\n\
+                        [[schedule]]\nname = 'z'\nwhen = 'daily 01:00'\npaths = ['/']\n";
+        let read = Config::parse(Path::new("f"), sections).unwrap();
+        (config.events, config.quarantine) = (read.events, read.quarantine);
+        config.schedule = read.schedule;
         assert_eq!(Config::parse(Path::new("f"), &config.text()).unwrap(), config);
     }
 }

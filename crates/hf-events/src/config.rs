@@ -13,8 +13,10 @@ pub struct EventsConfig {
     /// To the journal, with fields.
     pub journal: bool,
     /// To syslog.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub syslog: Option<SyslogConfig>,
     /// To a file of JSON lines in the Elastic Common Schema.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub json: Option<PathBuf>,
     /// To the desktops of those who are logged in.
     pub desktop: bool,

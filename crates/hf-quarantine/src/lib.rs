@@ -10,6 +10,7 @@
 //! Encryption and its Nonce-Reuse Misuse-Resistance" (2015).
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod crypt;
 pub mod entry;
 pub mod export;
@@ -24,6 +25,7 @@ pub mod restore;
 pub mod retention;
 pub mod vault;
 
+pub use config::QuarantineConfig;
 pub use entry::EntryError;
 pub use export::Form;
 pub use guard::{Action, Guard, Outcome, QuarantineSink, Seen};

@@ -1,10 +1,11 @@
-//! `holdfast.toml`, as far as the commands need it: `[events]` and `[[schedule]]`. Other sections are the daemon's.
+//! `holdfast.toml`, as far as the commands need it: `[events]`, `[quarantine]` and `[[schedule]]`. Other sections are the daemon's.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::ArgMatches;
 use hf_events::EventsConfig;
+use hf_quarantine::QuarantineConfig;
 use hf_schedule::Task;
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) path: PathBuf,
     /// To whom events are told.
     pub(crate) events: EventsConfig,
+    /// Where the quarantine is, and what is kept.
+    pub(crate) quarantine: QuarantineConfig,
     /// Tasks.
     pub(crate) schedule: Vec<Task>,
 }
@@ -26,6 +29,8 @@ pub(crate) struct Settings {
 struct Sections {
     #[serde(default)]
     events: EventsConfig,
+    #[serde(default)]
+    quarantine: QuarantineConfig,
     #[serde(default)]
     schedule: Vec<Task>,
 }
@@ -48,7 +53,17 @@ impl Settings {
         for task in &sections.schedule {
             task.check().with_context(|| shown.clone())?;
         }
-        let Sections { events, schedule } = sections;
-        Ok(Self { path: path.to_path_buf(), events, schedule })
+        let Sections { events, quarantine, schedule } = sections;
+        Ok(Self { path: path.to_path_buf(), events, quarantine, schedule })
+    }
+
+    /// Returns the settings of this machine, for root; others have none of their own.
+    pub(crate) fn of_the_machine() -> anyhow::Result<Self> {
+        let path = Path::new(PATH);
+        if rustix::process::geteuid().is_root() && path.exists() {
+            Self::read(path)
+        } else {
+            Ok(Self::default())
+        }
     }
 }

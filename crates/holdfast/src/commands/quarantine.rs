@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::exit;
 use crate::content::Content;
 use crate::display::{self, safe, safe_path};
+use crate::settings::Settings;
 
 /// Runs the command.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -53,8 +54,10 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 
 /// Returns the folder of the vault that the options mean.
 pub(crate) fn vault_path(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
-    let given = matches.get_one::<PathBuf>("vault").cloned();
-    let path = given.or_else(Vault::default_path);
+    if let Some(path) = matches.get_one::<PathBuf>("vault") {
+        return Ok(path.clone());
+    }
+    let path = Settings::of_the_machine()?.quarantine.vault.or_else(Vault::default_path);
     path.context("there is no place for the quarantine: name one with --vault")
 }
 
@@ -330,11 +333,18 @@ fn export(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::Re
 
 fn expire(vault: &Vault, matches: &ArgMatches, tell: Tell) -> anyhow::Result<bool> {
     let number = |name: &str| matches.get_one::<u64>(name).copied();
-    let limits = Retention {
+    let mut limits = Retention {
         max_age_s: number("max-age").map(|days| days.saturating_mul(86_400)),
         max_bytes: number("max-size"),
     };
-    anyhow::ensure!(limits != Retention::default(), "say --max-age or --max-size");
+    if limits == Retention::default() {
+        limits = Settings::of_the_machine()?.quarantine.retention();
+    }
+    anyhow::ensure!(
+        limits != Retention::default(),
+        "say --max-age or --max-size, or [quarantine] max-age-days or max-bytes in {}",
+        crate::settings::PATH
+    );
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut failed = false;
     for expiry in vault.expired(&limits, now)? {
