@@ -424,6 +424,23 @@ def expired_local_files_do_not_block(c):
     assert c.version("timestamp") == 3 and c.version("targets") == 2
 
 
+def expired_local_files_still_count(c):
+    """What has expired is not used, but nothing older is believed either."""
+    late = NOW + datetime.timedelta(days=18)
+    for role in ("timestamp", "snapshot"):
+        shutil.rmtree(c.metadata, ignore_errors=True)
+        c.repo.__init__()
+        c.init()
+        c.repo.signed("timestamp").expires = NOW + datetime.timedelta(days=7)
+        c.repo.publish("snapshot", "timestamp")
+        assert c.refresh() and c.version("timestamp") == 2
+        c.repo.signed("timestamp").expires = NOW + datetime.timedelta(days=21)
+        c.repo.restart(role)
+        c.repo.publish(*dict(timestamp=["timestamp"], snapshot=["snapshot", "timestamp"])[role])
+        assert not c.refresh(when=late) and c.refused("rollback"), (role, c.said)
+        assert c.version("timestamp") == 2 and c.version("snapshot") == 2
+
+
 def frozen(c):
     c.init()
     assert c.refresh()

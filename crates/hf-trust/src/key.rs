@@ -188,7 +188,7 @@ impl PublicKey {
 
 fn rsa_key(der: &[u8]) -> Option<rsa::RsaPublicKey> {
     use rsa::traits::PublicKeyParts as _;
-    // The library's own limit is 4096 bits; 8192-bit keys are refused before they are computed with.
+    // Looked at before anything is computed with it; the library has limits of its own besides.
     let longest = RSA_BITS_MAX / 8 + 128;
     let key = (der.len() <= longest)
         .then(|| rsa::RsaPublicKey::from_public_key_der(der).ok())

@@ -97,10 +97,10 @@ pub fn verify(
     let counted = court.count(&bundle, offer.set);
     let agreed = agree(&counted, offer, rules, court.problems)?;
     let dissenting = dissenters(&counted, &agreed);
-    let known: Vec<&Consistency> = bundle.consistency.iter().chain(offer.consistency).collect();
+    let known = Growths { offered: &bundle.consistency, own: offer.consistency };
     let mut next = state.clone();
     let unchanged = follows(state, &agreed, offer.set)?;
-    let set_logs = grow(state, &mut next, &agreed, offer.set, &known)?;
+    let set_logs = grow(state, &mut next, &agreed, offer.set, known)?;
     let first = agreed.iter().min_by_key(|counted| counted.statement.time);
     let statement = first.map(|counted| counted.statement.clone());
     let statement =
@@ -357,7 +357,7 @@ fn grow(
     next: &mut State,
     agreed: &[&Counted],
     set: &str,
-    known: &[&Consistency],
+    known: Growths<'_>,
 ) -> Result<BTreeMap<String, u64>, Refused> {
     let before = state.sets.get(set);
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
@@ -389,13 +389,22 @@ fn grow(
     Ok(sizes)
 }
 
+/// Proofs that logs only grew.
+#[derive(Clone, Copy)]
+struct Growths<'a> {
+    /// What came with the bundle. A bad one may be the mirror's doing, and says nothing of the log.
+    offered: &'a [Consistency],
+    /// What the caller made of the log's own tiles.
+    own: &'a [Consistency],
+}
+
 /// Checks that two heads are of one history. An older head than the one seen is no roll-back by itself:
 /// another set of the same log may have been updated in between.
 fn consistent(
     origin: &str,
     seen: LogHead,
     offered: LogHead,
-    known: &[&Consistency],
+    known: Growths<'_>,
 ) -> Result<(), Refused> {
     let split = || Refused::SplitView { log: origin.to_owned(), size: offered.size };
     let (old, new) = if seen.size <= offered.size { (seen, offered) } else { (offered, seen) };
@@ -405,19 +414,18 @@ fn consistent(
     if old.size == 0 {
         return Ok(());
     }
-    let fits = |growth: &&&Consistency| {
+    let fits = |growth: &&Consistency| {
         growth.log == origin && growth.from == old.size && growth.to == new.size
     };
-    let mut proofs = known.iter().filter(fits).peekable();
-    if proofs.peek().is_none() {
-        return Err(Refused::NoConsistency {
-            log: origin.to_owned(),
-            from: old.size,
-            to: new.size,
-        });
+    let proves = |growth: &Consistency| {
+        let (old, new) = ((old.size, &old.root), (new.size, &new.root));
+        verify_consistency(old, new, &growth.hashes).is_ok()
+    };
+    if known.offered.iter().chain(known.own).filter(fits).any(proves) {
+        return Ok(());
     }
-    let (old, new) = ((old.size, &old.root), (new.size, &new.root));
-    // Several may be offered; one good proof is enough.
-    let proven = proofs.any(|growth| verify_consistency(old, new, &growth.hashes).is_ok());
-    if proven { Ok(()) } else { Err(split()) }
+    if known.own.iter().any(|growth| fits(&growth)) {
+        return Err(split());
+    }
+    Err(Refused::NoConsistency { log: origin.to_owned(), from: old.size, to: new.size })
 }

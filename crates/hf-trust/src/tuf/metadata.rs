@@ -121,7 +121,9 @@ impl<T: Body> Envelope<T> {
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
         let json = Json::parse(bytes).map_err(|error| error.to_string())?;
-        let signatures = json.member("signatures").and_then(Json::as_array);
+        let Json::Object(mut file) = json else { return Err("no object".to_owned()) };
+        let signatures = file.remove("signatures");
+        let signatures = signatures.as_ref().and_then(Json::as_array);
         let signatures = signatures.ok_or("\"signatures\" is missing, or no array")?;
         let signatures: Option<Vec<Signature>> = signatures
             .iter()
@@ -136,9 +138,11 @@ impl<T: Body> Envelope<T> {
         if unique.len() != signatures.len() {
             return Err("a key id is given twice among the signatures".to_owned());
         }
-        let signed = json.member("signed").ok_or("\"signed\" is missing")?;
+        let signed = file.remove("signed").ok_or("\"signed\" is missing")?;
         let canonical = signed.canonical();
-        let mut members = signed.as_object().ok_or("\"signed\" is no object")?.clone();
+        let Json::Object(mut members) = signed else {
+            return Err("\"signed\" is no object".to_owned());
+        };
         let header = take_header(T::TYPE, &mut members)?;
         Ok(Self { signatures, signed: T::from_members(header, members)?, canonical })
     }

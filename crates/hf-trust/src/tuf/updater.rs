@@ -51,7 +51,7 @@ impl Default for Limits {
 }
 
 /// Most bytes of any metadata file, whatever lengths metadata promise.
-pub const METADATA_BYTES_MAX: u64 = 64 << 20;
+pub const METADATA_BYTES_MAX: u64 = 16 << 20;
 
 /// What is trusted when an update starts: the files that the last one stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

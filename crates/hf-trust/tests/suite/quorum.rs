@@ -264,6 +264,22 @@ fn refuses_a_split_view() {
     bundle.consistency.clear();
     let refusal = refused(&case, &bundle, "split-view");
     assert!(matches!(refusal, Refused::NoConsistency { from: 3, to: 7, .. }), "{refusal}");
+    // Nor do its own tiles give one.
+    let own = [case.world.logs[0].grown(3, 7)];
+    let bytes = bundle.to_bytes();
+    let offer = Offer { set: "daily", manifest: None, bundle: &bytes, consistency: &own };
+    let refusal = verify(&case.policy, &case.state, &offer, Time::from_unix(NOON));
+    assert!(matches!(refusal, Err(Refused::SplitView { size: 7, .. })), "{refusal:?}");
+    // A mirror that spoils the proof only makes us ask the log itself.
+    let mut case = Case::new();
+    let mut bundle = case.publish(8, &[0, 1]);
+    bundle.consistency[0].hashes[0] = [0; 32];
+    let refusal = refused(&case, &bundle, "split-view");
+    assert!(matches!(refusal, Refused::NoConsistency { from: 3, to: 5, .. }), "{refusal}");
+    let own = [case.world.logs[0].grown(3, 5)];
+    let bytes = bundle.to_bytes();
+    let offer = Offer { set: "daily", manifest: None, bundle: &bytes, consistency: &own };
+    assert!(verify(&case.policy, &case.state, &offer, Time::from_unix(NOON)).is_ok());
     // Two histories of one size.
     let mut case = Case::new();
     case.world.logs[0].tree = crate::actors::Tree::default();
