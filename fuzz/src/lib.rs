@@ -10,6 +10,7 @@
 mod content;
 mod format;
 mod frame;
+mod guard;
 mod pack;
 mod schedule;
 pub mod seeds;
@@ -19,6 +20,7 @@ mod vault;
 pub use content::{SUFFIXES, cvd, match_pattern, sig_load};
 pub use format::{exe_view, fuzz_format, identify, image_hash};
 pub use frame::ipc_frame;
+pub use guard::onaccess;
 pub use libfuzzer_sys;
 pub use pack::pack_open;
 pub use schedule::schedule_state;

@@ -5,6 +5,7 @@
 //! Every run has a deadline. Nothing here knows absolute times: the table holds ratios.
 
 mod formats;
+mod onaccess;
 mod start;
 mod table;
 mod tiny_pe;
@@ -47,6 +48,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let mut rows = arguments.words();
     if rows.first().is_some_and(|row| row == "formats") {
         return formats::run(&rows[1..], arguments);
+    }
+    if rows.first().is_some_and(|row| row == "onaccess") {
+        return onaccess::run(arguments);
     }
     if rows.is_empty() || rows == ["all"] {
         rows = ROWS.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -42,6 +42,8 @@ usage: cargo xtask COMMAND
         tiny-pe yara all. --real holds real *.gz databases, --large what gen-content made
   bench formats [NAME...] [--tree-mib N]
         compares opening a format with the tool that people use for it, one thread, processor time
+  bench onaccess [--holdfast PATH] [--tree DIR]
+        what guarding costs: unpacking a tar, building a C project, opening a file; as root
   extract FILE
         opens one file and tells how many bytes came out
   gen-content --out DIR --real DIR [--scale small|large]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use hf_sys::fanotify::{Group, Scope};
@@ -51,6 +51,12 @@ pub(crate) struct Protected {
     pub(crate) error: Option<String>,
 }
 
+impl Protected {
+    fn is(&self, point: &Path, error: &str) -> bool {
+        self.point == *point && self.error.as_deref() == Some(error)
+    }
+}
+
 impl Table {
     /// Returns where a file is.
     pub(crate) fn place(&self, facts: &Facts) -> Place {
@@ -75,12 +81,27 @@ pub(crate) struct Mounts {
     exact_times: bool,
     /// By device, or by mount: what the mark was put on.
     marks: BTreeMap<Target, (PathBuf, Scope)>,
+    /// What was found at the last time.
+    told: Vec<Protected>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     Device(u32, u32),
     Mount(u64),
+}
+
+impl Target {
+    fn of(mount: &Mount, scope: Scope) -> Self {
+        match scope {
+            Scope::FileSystem => Self::Device(mount.device.0, mount.device.1),
+            Scope::Mount => Self::Mount(mount.id),
+        }
+    }
+
+    fn is(self, mount: &Mount) -> bool {
+        [Scope::FileSystem, Scope::Mount].iter().any(|scope| Self::of(mount, *scope) == self)
+    }
 }
 
 impl Mounts {
@@ -96,6 +117,7 @@ impl Mounts {
             file: File::open("/proc/self/mountinfo")?,
             exact_times: kernel_has_exact_times(),
             marks: BTreeMap::new(),
+            told: Vec::new(),
         })
     }
 
@@ -115,35 +137,30 @@ impl Mounts {
         let wanted: Vec<&Mount> =
             mounts.iter().filter(|mount| is_wanted(mount, &mounts, settings)).collect();
         // The table is there before the first question.
-        self.publish(&mounts, settings, Vec::new());
-        let protected = self.mark(&wanted, settings.scope.scope());
-        self.publish(&mounts, settings, protected);
+        self.publish(&mounts, settings, self.told.clone());
+        self.told = self.mark(&wanted, &mounts, settings.scope.scope());
+        self.publish(&mounts, settings, self.told.clone());
         Ok(())
     }
 
-    fn mark(&mut self, wanted: &[&Mount], scope: Scope) -> Vec<Protected> {
+    fn mark(&mut self, wanted: &[&Mount], all: &[Mount], scope: Scope) -> Vec<Protected> {
         let mut marks = BTreeMap::new();
         let mut protected = Vec::new();
         for mount in wanted {
-            let target = match scope {
-                Scope::FileSystem => Target::Device(mount.device.0, mount.device.1),
-                Scope::Mount => Target::Mount(mount.id),
-            };
+            let target = Target::of(mount, scope);
             let old = self.marks.remove(&target).or_else(|| marks.get(&target).cloned());
-            let done = match &old {
-                Some(_) => Ok(()),
-                None => self.group.protect(scope, &mount.point),
-            };
+            // Every time: a number may be that of another file system by now.
+            let done = self.group.protect(scope, &mount.point);
             let point = mount.point.clone();
             let error = done.err().map(|error| error.to_string());
             match &error {
                 None if old.is_none() => {
                     self.journal.line(format!("protects {} ({})", point.display(), mount.fstype));
                 }
-                Some(why) => {
-                    self.journal.line(format!("cannot protect {}: {why}", point.display()))
+                Some(why) if !self.told.iter().any(|one| one.is(&point, why)) => {
+                    self.journal.line(format!("cannot protect {}: {why}", point.display()));
                 }
-                None => {}
+                _ => {}
             }
             if error.is_none() {
                 marks.insert(target, old.unwrap_or((point.clone(), scope)));
@@ -157,13 +174,37 @@ impl Mounts {
                 error,
             });
         }
-        for (point, scope) in std::mem::replace(&mut self.marks, marks).into_values() {
-            // What is not mounted any more has lost its mark already.
-            if self.group.release(scope, &point).is_ok() {
-                self.journal.line(format!("protects {} no longer", point.display()));
+        let old = std::mem::replace(&mut self.marks, marks);
+        self.release(old, wanted, all, scope);
+        protected
+    }
+
+    /// Takes marks back from what is mounted and not to be protected any more. What is not mounted has lost
+    /// its mark, and its path leads elsewhere now.
+    fn release(
+        &self,
+        old: BTreeMap<Target, (PathBuf, Scope)>,
+        wanted: &[&Mount],
+        all: &[Mount],
+        scope: Scope,
+    ) {
+        let mut released = false;
+        for (target, (point, old_scope)) in old {
+            let mounted = all.iter().find(|mount| target.is(mount));
+            if let Some(mount) = mounted {
+                released |= self.group.release(old_scope, &mount.point).is_ok();
+            }
+            self.journal.line(format!("protects {} no longer", point.display()));
+        }
+        if released {
+            // Somebody may have unmounted one meanwhile, so that another one lost its mark.
+            for mount in wanted {
+                if let Err(error) = self.group.protect(scope, &mount.point) {
+                    let point = mount.point.display();
+                    self.journal.line(format!("cannot protect {point}: {error}"));
+                }
             }
         }
-        protected
     }
 
     fn publish(&self, mounts: &[Mount], settings: &Settings, protected: Vec<Protected>) {
@@ -198,7 +239,7 @@ fn is_wanted(mount: &Mount, all: &[Mount], settings: &Settings) -> bool {
 }
 
 /// Returns the mount in which a path is: the deepest, and of several at one point the last.
-fn holder<'m>(path: &PathBuf, all: &'m [Mount]) -> Option<&'m Mount> {
+fn holder<'m>(path: &Path, all: &'m [Mount]) -> Option<&'m Mount> {
     let holders = all.iter().filter(|mount| path.starts_with(&mount.point));
     holders.max_by_key(|mount| mount.point.components().count())
 }

@@ -132,21 +132,24 @@ impl Scanning {
                 (rules.after_error(), None)
             }
         };
-        for waiting in shared.flights.land(&task.key) {
+        // Who asked is looked up while it waits; a file that nobody needs is not held any longer.
+        let key = task.key;
+        let finding = found.map(|name| Finding {
+            denied: answer == Answer::Deny,
+            pid: task.pid,
+            program: opener::program(task.pid),
+            user: opener::user(task.pid),
+            removed: task.facts.names == 0,
+            path: task.path,
+            file: task.file,
+            name,
+        });
+        for waiting in shared.flights.land(&key) {
             shared.give(waiting.permit, answer, waiting.since);
         }
-        if let Some(name) = found {
+        if let Some(finding) = finding {
             shared.metrics.detected.add();
-            self.journal.found(Finding {
-                denied: answer == Answer::Deny,
-                pid: task.pid,
-                program: opener::program(task.pid),
-                user: opener::user(task.pid),
-                removed: task.facts.names == 0,
-                path: task.path,
-                file: task.file,
-                name,
-            });
+            self.journal.found(finding);
         }
     }
 }

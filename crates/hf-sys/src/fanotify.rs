@@ -21,7 +21,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Group {
     fd: OwnedFd,
-    ignore: u32,
 }
 
 /// What a mark covers.
@@ -107,7 +106,7 @@ impl Group {
         }
         // SAFETY: the kernel just gave us this descriptor.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self { fd, ignore: libc::FAN_MARK_IGNORE })
+        Ok(Self { fd })
     }
 
     /// Asks for opens, and opens for execution, of files of the mount or file system of `path`.
@@ -135,7 +134,7 @@ impl Group {
         let add = libc::FAN_MARK_ADD | libc::FAN_MARK_EVICTABLE;
         // First the watch: what is ignored is always watched.
         self.mark_file(add, libc::FAN_CLOSE_WRITE, file.as_fd())?;
-        self.mark_file(add | self.ignore, ASKED, file.as_fd())
+        self.mark_file(add | libc::FAN_MARK_IGNORE, ASKED, file.as_fd())
     }
 
     /// Asks for this file again.
@@ -144,7 +143,7 @@ impl Group {
     /// As fanotify_mark(2). A file that was not ignored is none.
     pub fn ask_again(&self, file: impl AsFd) -> io::Result<()> {
         let remove = libc::FAN_MARK_REMOVE;
-        let first = self.mark_file(remove | self.ignore, ASKED, file.as_fd());
+        let first = self.mark_file(remove | libc::FAN_MARK_IGNORE, ASKED, file.as_fd());
         let second = self.mark_file(remove, libc::FAN_CLOSE_WRITE, file.as_fd());
         for result in [first, second] {
             match result {

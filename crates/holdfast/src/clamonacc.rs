@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::commands::onaccess::guard::{Orders, supervise};
-use crate::commands::onaccess::usual_socket;
+use crate::commands::onaccess::{CONFIG, usual_socket};
 
 #[derive(Debug, Default)]
 struct Options {
@@ -78,6 +78,7 @@ fn detach(args: &[OsString]) -> ExitCode {
 
 fn parse(args: &[OsString]) -> Result<Options, String> {
     let mut options = Options::default();
+    options.orders.config = PathBuf::from(CONFIG);
     options.orders.clamd_conf = Some(PathBuf::from("/etc/clamav/clamd.conf"));
     let mut args = args.iter();
     while let Some(arg) = args.next() {

@@ -16,7 +16,7 @@ use crate::display::safe_path;
 use guard::Orders;
 
 /// Where settings are unless somebody says otherwise.
-const CONFIG: &str = "/etc/holdfast/holdfast.toml";
+pub(crate) const CONFIG: &str = "/etc/holdfast/holdfast.toml";
 
 /// Returns the command line.
 pub(crate) fn command() -> Command {
