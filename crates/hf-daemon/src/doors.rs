@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::config::Config;
-use crate::http::{Http, HttpError, QuarantineList};
+use crate::http::{Http, HttpError};
 use crate::icap::{Icap, IcapError};
 use crate::listen::Address;
 use crate::milter::{Milter, MilterError};
@@ -41,7 +41,7 @@ impl Doors {
     /// See [`DoorError`].
     pub fn open(config: &Config, owner: Option<(u32, u32)>) -> Result<Self, DoorError> {
         Ok(Self {
-            http: Http::open(&config.http, owner)?,
+            http: Http::open(&config.http, config.quarantine.vault.as_deref(), owner)?,
             icap: Icap::open(&config.icap, owner)?,
             milter: Milter::open(&config.milter, owner)?,
         })
@@ -65,16 +65,12 @@ impl Doors {
     ///
     /// # Errors
     /// A socket cannot be used.
-    pub async fn serve(
-        self,
-        service: Service,
-        quarantine: Option<QuarantineList>,
-    ) -> io::Result<()> {
+    pub async fn serve(self, service: Service) -> io::Result<()> {
         let (http, icap, milter) = (self.http, self.icap, self.milter);
         let (first, second, third) = (service.clone(), service.clone(), service);
         let serve_http = async {
             match http {
-                Some(door) => door.serve(first, quarantine).await,
+                Some(door) => door.serve(first).await,
                 None => Ok(()),
             }
         };

@@ -12,16 +12,17 @@ mod page;
 mod patience;
 pub mod problem;
 pub mod prometheus;
+mod quarantine;
 pub mod routes;
 mod scan;
 mod tls;
 pub mod views;
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -107,13 +108,12 @@ impl Default for HttpConfig {
     }
 }
 
-/// Tells what is in quarantine: objects with `at`, `name` and `path`; or why that cannot be told.
-pub type QuarantineList = Arc<dyn Fn() -> Result<Vec<Value>, String> + Send + Sync>;
-
 /// HTTP, with its sockets open.
 #[derive(Debug)]
 pub struct Http {
     config: HttpConfig,
+    /// Where the quarantine is; asked for before rights are given up.
+    quarantine: Option<PathBuf>,
     tokens: Option<Tokens>,
     tls: Option<Arc<rustls::ServerConfig>>,
     listeners: Vec<Listener>,
@@ -140,18 +140,16 @@ pub enum HttpError {
 }
 
 /// What all connections share.
+#[derive(Debug)]
 struct Shared {
     config: HttpConfig,
     tokens: Option<Tokens>,
     requests: Semaphore,
-    quarantine: Option<QuarantineList>,
+    /// Connections that may still come.
+    room: Arc<Semaphore>,
+    /// Where the quarantine is.
+    quarantine: Option<PathBuf>,
     service: Service,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
-    }
 }
 
 impl Shared {
@@ -159,17 +157,26 @@ impl Shared {
         self.tokens.is_some() || self.config.client_authorities.is_some()
     }
 
-    fn quarantine(&self) -> Option<Result<Vec<Value>, String>> {
-        self.quarantine.as_ref().map(|list| list())
+    /// Returns what is in the quarantine, or why that cannot be told; none when there is no place for
+    /// one.
+    async fn quarantine(&self) -> Option<Result<Vec<Value>, String>> {
+        let path = self.quarantine.clone()?;
+        let list = tokio::task::spawn_blocking(move || quarantine::list(&path)).await;
+        Some(list.unwrap_or_else(|error| Err(error.to_string())))
     }
 }
 
 impl Http {
     /// Opens the sockets; none when nothing is to be listened on. Socket files are given to `owner`.
+    /// `vault` is where the quarantine is; none for the usual place.
     ///
     /// # Errors
     /// See [`HttpError`].
-    pub fn open(config: &HttpConfig, owner: Option<(u32, u32)>) -> Result<Option<Self>, HttpError> {
+    pub fn open(
+        config: &HttpConfig,
+        vault: Option<&Path>,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Option<Self>, HttpError> {
         if config.listen.is_empty() {
             return Ok(None);
         }
@@ -207,7 +214,8 @@ impl Http {
         };
         let open = |address| Listener::open(address, access);
         let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Some(Self { config: config.clone(), tokens, tls, listeners }))
+        let quarantine = vault.map(Path::to_owned).or_else(hf_quarantine::Vault::default_path);
+        Ok(Some(Self { config: config.clone(), quarantine, tokens, tls, listeners }))
     }
 
     /// Returns where it waits.
@@ -219,16 +227,18 @@ impl Http {
     ///
     /// # Errors
     /// A socket cannot be used.
-    pub async fn serve(
-        self,
-        service: Service,
-        quarantine: Option<QuarantineList>,
-    ) -> io::Result<()> {
+    pub async fn serve(self, service: Service) -> io::Result<()> {
         let room = Arc::new(Semaphore::new(self.config.max_connections.max(1)));
         let requests = Semaphore::new(self.config.max_requests.max(1));
         let (config, tokens) = (self.config, self.tokens);
-        let shared = Shared { config, tokens, requests, quarantine, service: service.clone() };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            config,
+            tokens,
+            requests,
+            room: Arc::clone(&room),
+            quarantine: self.quarantine,
+            service: service.clone(),
+        });
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.listeners {
             let (shared, room, service) = (Arc::clone(&shared), Arc::clone(&room), service.clone());
@@ -288,12 +298,19 @@ async fn requests(shared: Arc<Shared>, stream: Box<dyn Stream>, caller: Caller) 
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shared.service.stopping() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = shared.service.stopping() => {}
+            () = tokio::time::sleep(CROWDED_IDLE) => {
+                if shared.room.available_permits() > 0 {
+                    continue;
+                }
+            }
         }
+        // It ends with the answer that is under way, if one is; others wait for its place.
+        connection.as_mut().graceful_shutdown();
+        break connection.await;
     };
     if let Err(error) = ended
         && !error.is_timeout()
@@ -302,6 +319,9 @@ async fn requests(shared: Arc<Shared>, stream: Box<dyn Stream>, caller: Caller) 
         shared.service.log().line(crate::log::Severity::Detail, &format!("http: {name}: {error}"));
     }
 }
+
+/// Ours: how long a connection may be idle while others wait for one.
+const CROWDED_IDLE: Duration = Duration::from_secs(2);
 
 /// Ours: fields of a head.
 const HEADERS_MAX: usize = 100;

@@ -132,6 +132,8 @@ pub enum IcapError {
 struct Shared {
     config: IcapConfig,
     page: String,
+    /// Connections that may still come.
+    room: Arc<Semaphore>,
     service: Service,
 }
 
@@ -169,8 +171,12 @@ impl Icap {
     /// A socket cannot be used.
     pub async fn serve(self, service: Service) -> io::Result<()> {
         let room = Arc::new(Semaphore::new(self.config.max_connections.max(1)));
-        let shared = Shared { config: self.config, page: self.page, service: service.clone() };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            config: self.config,
+            page: self.page,
+            room: Arc::clone(&room),
+            service: service.clone(),
+        });
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.listeners {
             let (shared, room, service) = (Arc::clone(&shared), Arc::clone(&room), service.clone());

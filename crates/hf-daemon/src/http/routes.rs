@@ -94,7 +94,7 @@ pub(super) async fn answer(
             Ok(value) => json(StatusCode::OK, &value),
             Err(problem) => problem.into_response(),
         },
-        Ok(what) => show(&shared, what),
+        Ok(what) => show(&shared, what).await,
         Err(problem) => {
             // What a client is about to send is read for a moment, so that it comes to read.
             if !expects {
@@ -161,12 +161,12 @@ fn own_name(shared: &Shared, fields: &HeaderMap) -> Result<(), Problem> {
     if local || shared.config.hosts.iter().any(known) { Ok(()) } else { Err(refused()) }
 }
 
-fn show(shared: &Shared, what: What) -> Response<Full<Bytes>> {
+async fn show(shared: &Shared, what: What) -> Response<Full<Bytes>> {
     let service = &shared.service;
     let ok = StatusCode::OK;
     match what {
         What::Page => {
-            let html = page::html(service, shared.quarantine());
+            let html = page::html(service, shared.quarantine().await);
             text("text/html; charset=utf-8", html)
         }
         What::Style => text("text/css; charset=utf-8", page::STYLE.to_owned()),
@@ -184,7 +184,7 @@ fn show(shared: &Shared, what: What) -> Response<Full<Bytes>> {
             text("text/plain; version=0.0.4; charset=utf-8", body)
         }
         What::OpenApi => text("application/json", OPENAPI.to_owned()),
-        What::Quarantine => match shared.quarantine() {
+        What::Quarantine => match shared.quarantine().await {
             Some(Ok(entries)) => json(ok, &serde_json::json!({ "entries": entries })),
             Some(Err(why)) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),
             None => {

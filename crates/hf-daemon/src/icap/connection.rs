@@ -144,11 +144,16 @@ impl Connection {
             }
             searched = len;
             let service = self.shared.service.clone();
+            // While it is idle it looks now and then whether others want its place.
+            let look =
+                if len == 0 { deadline.min(Instant::now() + CROWDED_IDLE) } else { deadline };
             let filled = tokio::select! {
-                filled = self.wire.fill(deadline) => filled,
+                filled = self.wire.fill(look) => filled,
                 () = service.stopping(), if len == 0 => return Ok(None),
             };
+            let crowded = self.shared.room.available_permits() == 0;
             match filled {
+                Err(WireError::TimedOut) if len == 0 && look < deadline && !crowded => {}
                 Err(WireError::TimedOut | WireError::Closed) if len == 0 => return Ok(None),
                 filled => filled?,
             }
@@ -453,6 +458,9 @@ fn too_large() -> Blocked {
 
 /// Ours: bytes of a request's head, without what it encapsulates.
 const HEAD_MAX: usize = 64 << 10;
+
+/// Ours: how long a connection may be idle while others wait for one.
+const CROWDED_IDLE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Ours: bytes that are given back at a time.
 const GIVE_BACK: usize = 256 << 10;

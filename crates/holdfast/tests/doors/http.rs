@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use hf_daemon::Config;
 use hf_daemon::http::{Http, routes};
@@ -198,8 +197,11 @@ fn a_form_has_many_files() {
 
 #[test]
 fn answers_are_as_described() {
-    let list = || Ok(vec![json!({"at": "2026-01-01T00:00:00Z", "name": "N", "path": "/p"})]);
-    let house = House::with_quarantine(CONFIG, |_| (), Some(Arc::new(list)));
+    let config = format!("{CONFIG}[quarantine]\nvault = \"@/vault\"\n");
+    let house = House::start(&config, |folder| fs::write(folder.join("a<b>"), "taken").unwrap());
+    let mut quarantine = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    quarantine.args(["quarantine", "add", "--vault", "vault", "--reason", "By.Hand", "a<b>"]);
+    run(quarantine.current_dir(house.folder.path()));
     let mut check = Check::new();
     check.answer("post", "/v1/scan", &post(&house, "/v1/scan?all-match", "", MARKED));
     check.answer("post", "/v1/scan", &post(&house, "/v1/scan", FORM, &form(&[("a", MARKED)])));
@@ -226,6 +228,9 @@ fn answers_are_as_described() {
         let policy = answer.field("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"));
     }
+    let entries = get(&house, "/v1/quarantine", "").json();
+    assert_eq!(entries["entries"][0]["name"], json!("By.Hand"));
+    assert!(get(&house, "/", "").body.contains("a&lt;b&gt;</td>"), "the page shows it as text");
     for (fields, body, status) in [
         ("Content-Encoding: gzip\r\n", b"x".as_slice(), 415),
         ("Content-Type: multipart/mixed; boundary=b\r\n", b"x", 415),
@@ -357,7 +362,7 @@ fn refuses(config: &str, fill: impl FnOnce(&Path), want: &str) {
     fill(folder.path());
     let config = config.replace('@', folder.path().to_str().unwrap());
     let config = Config::parse(Path::new("holdfast.toml"), &config).unwrap();
-    let error = Http::open(&config.http, None).expect_err("refused").to_string();
+    let error = Http::open(&config.http, None, None).expect_err("refused").to_string();
     assert!(error.contains(want), "{error}");
 }
 
@@ -373,7 +378,7 @@ fn careless_configurations_are_refused() {
     let tls = format!("{CONFIG}tls-certificate = \"@/c\"\ntls-key = \"@/k\"\n");
     refuses(&tls, |folder| fs::write(folder.join("c"), "nothing").unwrap(), "no certificate");
     let allowed = Config::parse(Path::new("f"), &format!("{public}allow-anonymous = true\n"));
-    assert!(Http::open(&allowed.unwrap().http, None).unwrap().is_some());
+    assert!(Http::open(&allowed.unwrap().http, None, None).unwrap().is_some());
 }
 
 #[test]

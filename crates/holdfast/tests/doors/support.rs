@@ -1,6 +1,6 @@
 //! A service with doors on ports of loopback, and plain clients.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use hf_content::{ContentOptions, OpenedPack, PackOrigin};
 use hf_daemon::doors::Doors;
-use hf_daemon::http::QuarantineList;
 use hf_daemon::listen::Address;
 use hf_daemon::{Config, Content, ContentSource, Log, Service, ServiceSetup};
 use hf_worker::WorkerConfig;
@@ -64,14 +63,6 @@ impl House {
     /// Starts one. `config` is a `holdfast.toml`, in which `@` stands for a folder of its own, which
     /// `fill` is given before.
     pub(crate) fn start(config: &str, fill: impl FnOnce(&Path)) -> Self {
-        Self::with_quarantine(config, fill, None)
-    }
-
-    pub(crate) fn with_quarantine(
-        config: &str,
-        fill: impl FnOnce(&Path),
-        quarantine: Option<QuarantineList>,
-    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fill(folder.path());
         let config = config.replace('@', folder.path().to_str().unwrap());
@@ -91,7 +82,7 @@ impl House {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
-        runtime.spawn(doors.serve(service.clone(), quarantine));
+        runtime.spawn(doors.serve(service.clone()));
         Self { service, folder, log, addresses, runtime: Some(runtime) }
     }
 
@@ -148,7 +139,7 @@ pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 
 /// Reads until what came ends in something.
 #[track_caller]
-pub(crate) fn read_until(stream: &mut TcpStream, end: &[u8]) -> String {
+pub(crate) fn read_until(stream: &mut impl Read, end: &[u8]) -> String {
     let mut all = Vec::new();
     let mut part = [0; 65_536];
     while !all.ends_with(end) {
