@@ -9,6 +9,7 @@ mod convert;
 mod parse;
 mod table;
 
+pub(crate) use convert::FACILITIES;
 pub use convert::{convert, facilities};
 pub use parse::{ClamdConf, Refused};
 pub use table::{Fate, OPTIONS, Opt, Takes};

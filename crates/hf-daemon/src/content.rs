@@ -47,6 +47,11 @@ pub struct ContentIdentity {
     pub databases: Vec<DatabaseVersion>,
     /// When it was opened.
     pub opened: SystemTime,
+    /// What `VERSION` tells behind the engine's version (`/27000/Wed Feb 22 21:33:21 2023`); empty
+    /// without a daily database.
+    pub version_suffix: String,
+    /// Bytes of all packs.
+    pub bytes: u64,
 }
 
 /// A database with its version.
@@ -75,11 +80,13 @@ impl Content {
         let mut packs = Vec::with_capacity(opened.len());
         let mut hasher = blake3::Hasher::new();
         let mut databases = Vec::new();
-        let mut signatures = 0u64;
+        let (mut signatures, mut bytes) = (0u64, 0u64);
         for OpenedPack { pack, .. } in opened {
             let meta = pack.meta();
             hasher.update(pack.digest());
             signatures = signatures.saturating_add(meta.signatures);
+            let pack_bytes = u64::try_from(pack.as_bytes().len()).unwrap_or(u64::MAX);
+            bytes = bytes.saturating_add(pack_bytes);
             let label = meta.sources.first().map_or_else(String::new, |one| one.name.clone());
             let file = match pack.file() {
                 Some(file) => file.try_clone()?,
@@ -96,9 +103,22 @@ impl Content {
             }));
         }
         let digest = *hasher.finalize().as_bytes();
-        let opened = SystemTime::now();
-        let identity = Arc::new(ContentIdentity { digest, signatures, databases, opened });
-        Ok(Self { packs, identity, warnings })
+        let identity = ContentIdentity {
+            digest,
+            signatures,
+            databases,
+            opened: SystemTime::now(),
+            version_suffix: String::new(),
+            bytes,
+        };
+        Ok(Self { packs, identity: Arc::new(identity), warnings })
+    }
+
+    /// Sets what `VERSION` tells behind the engine's version.
+    #[must_use]
+    pub fn with_version_suffix(mut self, suffix: String) -> Self {
+        Arc::make_mut(&mut self.identity).version_suffix = suffix;
+        self
     }
 
     /// Content without any pack, with which only heuristics find something.
@@ -111,6 +131,8 @@ impl Content {
                 signatures: 0,
                 databases: Vec::new(),
                 opened: SystemTime::now(),
+                version_suffix: String::new(),
+                bytes: 0,
             }),
             warnings: Vec::new(),
         }

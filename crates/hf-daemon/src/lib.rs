@@ -9,6 +9,7 @@
 //! Leaves out: what is done about a finding. Verdicts are `hf-policy`'s, actions the program's.
 #![forbid(unsafe_code)]
 
+pub mod clamd;
 pub mod clamd_conf;
 pub mod config;
 pub mod content;
@@ -18,14 +19,22 @@ pub mod icap;
 pub mod intake;
 pub mod listen;
 pub mod log;
+pub mod logs;
 pub mod milter;
+pub mod notify;
+pub mod run;
 pub mod scan;
 pub mod service;
+pub mod sockets;
 mod wire;
+pub mod words;
 
+pub use clamd::ClamdDoor;
 pub use config::{Config, ConfigError};
 pub use content::{Content, ContentIdentity, ContentSource, DatabaseVersion};
 pub use intake::{Intake, IntakeError};
 pub use log::{Log, Severity};
+pub use logs::Logs;
+pub use run::{RunError, RunSetup, run};
 pub use scan::{Answer, Client, Door, Object, Peer, Priority, ScanChoice};
 pub use service::{Finding, Metrics, ReloadError, Second, Service, ServiceSetup, Status};

@@ -33,7 +33,12 @@ impl Object {
     #[must_use]
     pub fn new(file: File, name: impl Into<Vec<u8>>) -> Self {
         let size = file.metadata().map_or(0, |meta| meta.len());
-        Self { file, name: name.into(), size, fixed: None, _memory: None }
+        Self { name: name.into(), ..Self::sized(file, size) }
+    }
+
+    /// Makes an object without a name of a file whose size is known.
+    pub(crate) fn sized(file: File, size: u64) -> Self {
+        Self { file, name: Vec::new(), size, fixed: None, _memory: None }
     }
 }
 
