@@ -174,6 +174,8 @@ pub(crate) struct Ticket {
     object: Object,
     choice: ScanChoice,
     since: Instant,
+    /// How often it may go to another worker when its own was killed.
+    tries_left: u32,
     tell: oneshot::Sender<Answer>,
     /// Given back when the object is answered.
     _permits: [OwnedSemaphorePermit; 3],
@@ -298,7 +300,8 @@ impl Service {
         ];
         let (tell, told) = oneshot::channel();
         let client = client.clone();
-        let ticket = Ticket { client, object, choice, since, tell, _permits: permits };
+        let ticket =
+            Ticket { client, object, choice, since, tries_left: TRIES, tell, _permits: permits };
         self.0.queue.push(ticket).ok()?;
         told.await.ok()
     }
@@ -488,6 +491,9 @@ fn random() -> std::io::Result<[u8; 32]> {
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+/// Ours: an object whose worker is killed from outside goes to another so often.
+const TRIES: u32 = 3;
 
 /// Ours: peers that are remembered before those that are gone are forgotten.
 const PEERS_KEPT: usize = 1024;

@@ -1,6 +1,8 @@
 //! The commands of `holdfast`, from which help, manual pages and completions are generated.
 
+mod config;
 mod content;
+mod daemon;
 pub(crate) mod inspect;
 pub(crate) mod onaccess;
 mod options;
@@ -44,7 +46,9 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     let done = match name {
         "scan" => scan::run(matches),
         "inspect" => inspect::run(matches),
+        "config" => config::run(matches),
         "content" => content::run(matches),
+        "daemon" => daemon::run(matches),
         "onaccess" => onaccess::run(matches),
         "quarantine" => quarantine::run(matches),
         "schedule" => schedule::run(matches),

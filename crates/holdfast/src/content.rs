@@ -223,6 +223,14 @@ const DAYS_TO_1970: i64 = 719_468;
 /// # Errors
 /// A database cannot be read or is malformed.
 pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
+    open_in(wanted, cache_folder())
+}
+
+/// Opens content with packs kept in this folder.
+///
+/// # Errors
+/// A database cannot be read or is malformed.
+pub(crate) fn open_in(wanted: &Wanted, cache: Option<PathBuf>) -> Result<Content, OpenError> {
     let mut content = Content::default();
     let mut options = ContentOptions {
         load: LoadOptions {
@@ -239,6 +247,7 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
     };
     options.load.containers.keys.roots =
         roots(wanted.certificates.as_deref(), &mut content.warnings);
+    let store = cache.map_or_else(ContentStore::in_memory, ContentStore::new);
     let mut databases = wanted.databases.clone();
     let mut builtin = wanted.with_builtin;
     if databases.is_empty() && wanted.like_clamav && has_databases(Path::new(CLAMAV_FOLDER)) {
@@ -246,14 +255,14 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
     }
     if databases.is_empty() {
         builtin = true;
-        let fetched = open_set_in_use(&options, &mut content);
+        let fetched = open_set_in_use(&store, &options, &mut content);
         if wanted.like_clamav && !fetched {
             content.warnings.push(format!(
                 "no databases in {CLAMAV_FOLDER}: only Holdfast's built-in rules are used"
             ));
         }
     } else {
-        let opened = store().open(&databases, &options).map_err(OpenError::of)?;
+        let opened = store.open(&databases, &options).map_err(OpenError::of)?;
         content.warnings.extend(opened.warnings);
         opened.packs.into_iter().for_each(|pack| content.add(pack));
     }
@@ -266,13 +275,9 @@ pub(crate) fn open(wanted: &Wanted) -> Result<Content, OpenError> {
     Ok(content)
 }
 
-fn store() -> ContentStore {
-    cache_folder().map_or_else(ContentStore::in_memory, ContentStore::new)
-}
-
 /// Opens the set that `holdfast update` brought into use, or the last one before it that can be opened; what is wrong is
 /// told. Returns whether there is one.
-fn open_set_in_use(options: &ContentOptions, content: &mut Content) -> bool {
+fn open_set_in_use(store: &ContentStore, options: &ContentOptions, content: &mut Content) -> bool {
     let Some(root) = hf_update::SetStore::default_root() else { return false };
     // A set was tried like this: what is malformed in it is left out and told, and all else is used.
     let mut options = options.clone();
@@ -283,7 +288,7 @@ fn open_set_in_use(options: &ContentOptions, content: &mut Content) -> bool {
         if folders.is_empty() {
             return false;
         }
-        match store().open(&folders, &options) {
+        match store.open(&folders, &options) {
             Ok(opened) => {
                 content.warnings.extend(opened.warnings);
                 opened.packs.into_iter().for_each(|pack| content.add(pack));
@@ -304,6 +309,17 @@ pub(crate) fn builtin_only() -> Result<Content, OpenError> {
     let mut content = Content::default();
     content.add(OpenedPack { pack: builtin_pack(YaraChoice::Yes)?, origin: PackOrigin::InMemory });
     Ok(content)
+}
+
+/// Returns the files and folders that would be read.
+pub(crate) fn used_paths(wanted: &Wanted) -> Vec<PathBuf> {
+    let mut paths = wanted.databases.clone();
+    if paths.is_empty() && wanted.like_clamav {
+        paths.push(PathBuf::from(CLAMAV_FOLDER));
+        // The link is what changes when another set is brought into use.
+        paths.extend(hf_update::SetStore::default_root().map(|root| root.join("current")));
+    }
+    paths
 }
 
 /// Returns the certificates in which detached signatures may end: of the given folder, else of

@@ -5,11 +5,13 @@
 mod output;
 
 mod clamav;
+mod clamd;
 mod clamdscan;
 mod clamonacc;
 mod clamscan;
 mod commands;
 mod content;
+mod daemon;
 mod display;
 mod drive;
 mod freshclam;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let name = args.next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(|name| name.to_str()) {
+        Some("clamd") => clamd::run(args),
         Some("clamdscan") => clamdscan::run(args),
         Some("clamonacc") => clamonacc::run(args),
         Some("clamscan") => clamscan::run(args),

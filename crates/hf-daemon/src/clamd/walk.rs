@@ -48,9 +48,9 @@ pub(super) enum Named {
     Nothing,
     /// A file.
     File,
-    /// A folder.
+    /// A folder, or a link to one or to nothing.
     Folder,
-    /// A device, or a link that is not followed.
+    /// A device, or a link to a file that is not followed.
     Other,
 }
 
@@ -108,7 +108,7 @@ impl Walk<'_> {
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
             let target = match rustix::fs::statat(here, name, AtFlags::empty()) {
                 Ok(target) => target,
-                Err(_) if !self.follows_any() => return Ok(Named::Other),
+                Err(_) if !self.follows_any() => return Ok(Named::Folder),
                 Err(errno) => return self.unknown(path, errno).map(nothing),
             };
             if !self.follows(&target) {

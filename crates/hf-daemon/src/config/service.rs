@@ -42,7 +42,7 @@ impl Default for ServiceConfig {
             temporary_folder: None,
             user: None,
             pid_file: None,
-            foreground: false,
+            foreground: true,
         }
     }
 }

@@ -209,6 +209,7 @@ mod tests {
             object: Object::new(file, name.as_bytes()),
             choice: ScanChoice { priority, ..ScanChoice::default() },
             since: Instant::now(),
+            tries_left: 0,
             tell: oneshot::channel().0,
             _permits: [permit(), permit(), permit()],
         }

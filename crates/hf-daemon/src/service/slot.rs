@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hf_core::{Limits, Report, ScanOptions};
-use hf_worker::{Job, ScanRequest, Worker};
+use hf_worker::{Death, Job, ScanRequest, Worker};
 
 use super::queue::Taken;
 use super::{Generation, Inner, Ticket, answer, between};
@@ -194,16 +194,15 @@ impl Run<'_> {
         let hf_worker::Answer { job, report, death } = answered;
         let Some(Held { mut ticket, began }) = self.held.remove(&job.request.id) else { return };
         ticket.object.name = job.request.name;
+        if death.as_ref().is_some_and(from_outside) && ticket.tries_left > 0 {
+            // Somebody killed the worker, perhaps before it had the object at all.
+            ticket.tries_left = ticket.tries_left.saturating_sub(1);
+            return self.begin(ticket);
+        }
         self.tell(ticket, report, death, began);
     }
 
-    fn tell(
-        &self,
-        ticket: Ticket,
-        report: Report,
-        death: Option<hf_worker::Death>,
-        began: Instant,
-    ) {
+    fn tell(&self, ticket: Ticket, report: Report, death: Option<Death>, began: Instant) {
         let report = Arc::new(report);
         if let Some(key) = self.service.key(&ticket.object, &ticket.choice, &self.generation)
             && death.is_none()
@@ -225,6 +224,15 @@ impl Run<'_> {
         let _ = ticket.tell.send(answer);
     }
 }
+
+/// True for ends that an object does not bring about by itself. One that did would be given up after
+/// its tries.
+fn from_outside(death: &Death) -> bool {
+    matches!(death, Death::Signal(SIGKILL | SIGTERM) | Death::Unknown)
+}
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 /// Ours: an object whose time is nearly over is still given this much.
 const LEAST_TIME: Duration = Duration::from_millis(1);

@@ -242,7 +242,9 @@ pub(crate) fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(scan())
         .subcommand(inspect())
+        .subcommand(config())
         .subcommand(content())
+        .subcommand(daemon())
         .subcommand(super::onaccess::command())
         .subcommand(quarantine())
         .subcommand(schedule())
@@ -302,6 +304,50 @@ fn inspect() -> Command {
         .arg(path(Arg::new("paths")).num_args(1..).required(true))
         .arg(opt("json", Switch, TELL, "One JSON object on each line (docs/json.md)").arg());
     with(with(command, CONTENT_OPTIONS), LIMIT_OPTIONS)
+}
+
+fn config() -> Command {
+    let file = || path(Arg::new("file")).required(true);
+    Command::new("config")
+        .about("Check a configuration, or import another program's")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("check")
+                .about(
+                    "Say whether a holdfast.toml or clamd.conf is right, and what is not honoured",
+                )
+                .after_help("Exit codes: 0 right, 2 wrong, 3 right, but something is not honoured.")
+                .arg(file()),
+        )
+        .subcommand(
+            Command::new("import")
+                .about("Turn clamd.conf or Defender's mdatp_managed.json into holdfast.toml")
+                .after_help(
+                    "The file goes to standard output, what has no equal to standard error.\n\
+                     Exit codes: 0 all of it, 2 wrong, 3 something has no equal.",
+                )
+                .arg(file()),
+        )
+}
+
+fn daemon() -> Command {
+    Command::new("daemon")
+        .about("Serve other programs: the clamd protocol (docs/daemon.md)")
+        .arg(opt("config", Path, CONTENT, "holdfast.toml or clamd.conf").short('c').arg())
+        .arg(
+            opt(
+                "database",
+                Paths,
+                CONTENT,
+                "Signatures: a file or a folder, instead of the configured ones",
+            )
+            .short('d')
+            .arg(),
+        )
+        .arg(opt("socket", Path, TELL, "Local socket, instead of the configured one").arg())
+        .arg(opt("log", Path, TELL, "Log file, instead of the configured one").short('l').arg())
+        .arg(opt("verbose", Switch, TELL, "Say more of what happens").short('v').arg())
 }
 
 fn content() -> Command {

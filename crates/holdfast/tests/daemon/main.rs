@@ -1,0 +1,7 @@
+//! The daemon from outside: its replies beside clamd's, hostile peers, reloads, rights, signals.
+
+mod hostile;
+mod lab;
+mod life;
+mod replies;
+mod rights;
