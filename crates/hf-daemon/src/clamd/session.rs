@@ -46,6 +46,8 @@ pub(super) struct Input {
     bytes: Vec<u8>,
     start: usize,
     descriptors: Vec<OwnedFd>,
+    /// Where it is received.
+    space: Vec<u8>,
     /// The other side is done.
     ended: bool,
 }
@@ -556,25 +558,23 @@ impl Input {
             // They came with a command that takes none.
             self.descriptors.clear();
         }
-        let used = self.bytes.len();
-        self.bytes.resize(used.saturating_add(READ_BYTES), 0);
-        let space = self.bytes.get_mut(used..).unwrap_or_default();
-        let receive = link.receive(space, &mut self.descriptors);
+        // Where nothing is lost when the caller turns to something else in between.
+        self.space.resize(READ_BYTES, 0);
+        let receive = link.receive(&mut self.space, &mut self.descriptors);
         let got = match by {
-            Some(by) => timeout_at(by, receive).await.map_err(|_| Starved::Late),
-            None => Ok(receive.await),
+            Some(by) => timeout_at(by, receive).await.map_err(|_| Starved::Late)?,
+            None => receive.await,
         };
-        let len = match &got {
-            Ok(Ok(len)) => *len,
-            _ => 0,
-        };
-        self.bytes.truncate(used.saturating_add(len));
-        if len > 0 {
-            return Ok(());
+        match got {
+            Ok(len @ 1..) => {
+                self.bytes.extend_from_slice(self.space.get(..len).unwrap_or_default());
+                Ok(())
+            }
+            _ => {
+                self.ended = true;
+                Err(Starved::Ended)
+            }
         }
-        got.map(drop)?;
-        self.ended = true;
-        Err(Starved::Ended)
     }
 }
 
