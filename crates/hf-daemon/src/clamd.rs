@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ClamdConfig, LogConfig, PathRights};
 use crate::log::Log;
-use crate::scan::{Door, Peer};
+use crate::scan::Peer;
 use crate::service::Service;
 
 use event::Events;
@@ -246,14 +246,6 @@ impl Who {
             Self::Local(_) | Self::Nobody => "local".to_owned(),
             Self::Remote(address, port) => format!("{address}@{port}"),
         }
-    }
-}
-
-impl ClamdDoor {
-    /// Returns the door through which its clients come.
-    #[must_use]
-    pub fn door() -> Door {
-        Door::Clamd
     }
 }
 

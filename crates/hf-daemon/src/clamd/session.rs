@@ -48,6 +48,8 @@ pub(super) struct Input {
     descriptors: Vec<OwnedFd>,
     /// Where it is received.
     space: Vec<u8>,
+    /// It is a stream, so that much comes at once.
+    pub(super) stream: bool,
     /// The other side is done.
     ended: bool,
 }
@@ -307,8 +309,13 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let Ok(_turn) = shared.reload.try_acquire() else { return };
+            shared.log.info("Reading databases anew.");
             // An error has been logged.
-            let _ = shared.service.reload().await;
+            if let Ok(changed) = shared.service.reload().await {
+                let count = shared.service.status().content.signatures;
+                let word = if changed { "correctly reloaded" } else { "unchanged" };
+                shared.log.info(&format!("Database {word} ({count} signatures)"));
+            }
         });
     }
 
@@ -350,7 +357,10 @@ impl Session {
     /// Takes in a stream, and begins to scan it.
     async fn stream(&mut self, framed: Framed) -> Next {
         let name = format!("instream({})", self.who.name()).into_bytes();
-        match self.input.stream(&self.line, name).await {
+        self.input.stream = true;
+        let taken = self.input.stream(&self.line, name).await;
+        self.input.calm();
+        match taken {
             Ok(object) => {
                 let blocks = object.size.div_ceil(BLOCK);
                 let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
@@ -545,6 +555,13 @@ impl Input {
         }
     }
 
+    /// Gives back the room that a stream took.
+    fn calm(&mut self) {
+        self.stream = false;
+        self.space = Vec::new();
+        self.bytes.shrink_to(READ_BYTES);
+    }
+
     /// Waits for more bytes.
     pub(super) async fn more(&mut self, link: &Link, by: Option<Instant>) -> Result<(), Starved> {
         if self.ended {
@@ -559,7 +576,7 @@ impl Input {
             self.descriptors.clear();
         }
         // Where nothing is lost when the caller turns to something else in between.
-        self.space.resize(READ_BYTES, 0);
+        self.space.resize(if self.stream { STREAM_BYTES } else { READ_BYTES }, 0);
         let receive = link.receive(&mut self.space, &mut self.descriptors);
         let got = match by {
             Some(by) => timeout_at(by, receive).await.map_err(|_| Starved::Late)?,
@@ -644,8 +661,9 @@ pub(super) fn after(seconds: u64) -> Option<Instant> {
 const COMMANDS: &str = "SCAN QUIT RELOAD PING CONTSCAN VERSIONCOMMANDS VERSION END SHUTDOWN MULTISCAN FILDES STATS \
      IDSESSION INSTREAM DETSTATSCLEAR DETSTATS ALLMATCHSCAN";
 
-/// Ours: bytes that are read at once.
-const READ_BYTES: usize = 64 << 10;
+/// Ours: bytes that are read at once; few, because many connections may wait.
+const READ_BYTES: usize = 8 << 10;
+const STREAM_BYTES: usize = 128 << 10;
 
 /// Ours: commands of one connection that run at once.
 const COMMANDS_MAX: usize = 64;

@@ -43,6 +43,7 @@ struct Class {
 struct PeerQueue {
     turns: VecDeque<u64>,
     connections: HashMap<u64, VecDeque<Ticket>>,
+    len: usize,
 }
 
 impl Class {
@@ -57,10 +58,28 @@ impl Class {
             VecDeque::new()
         });
         connection.push_back(ticket);
+        peer.len = peer.len.saturating_add(1);
     }
 
     fn pop(&mut self) -> Option<Ticket> {
-        let peer_key = self.turns.pop_front()?;
+        let peer = self.turns.pop_front()?;
+        let ticket = self.pop_in(peer);
+        if self.peers.contains_key(&peer) {
+            self.turns.push_back(peer);
+        }
+        ticket
+    }
+
+    /// Takes one of this peer out of turn.
+    fn pop_of(&mut self, peer: u64) -> Option<Ticket> {
+        let ticket = self.pop_in(peer)?;
+        if !self.peers.contains_key(&peer) {
+            self.turns.retain(|other| *other != peer);
+        }
+        Some(ticket)
+    }
+
+    fn pop_in(&mut self, peer_key: u64) -> Option<Ticket> {
         let peer = self.peers.get_mut(&peer_key)?;
         let connection_key = peer.turns.pop_front()?;
         let connection = peer.connections.get_mut(&connection_key)?;
@@ -70,12 +89,23 @@ impl Class {
         } else {
             peer.turns.push_back(connection_key);
         }
+        peer.len = peer.len.saturating_sub(1);
         if peer.turns.is_empty() {
             self.peers.remove(&peer_key);
-        } else {
-            self.turns.push_back(peer_key);
         }
         ticket
+    }
+
+    fn len_of(&self, peer: u64) -> usize {
+        self.peers.get(&peer).map_or(0, |peer| peer.len)
+    }
+}
+
+fn class_of(priority: Priority) -> usize {
+    match priority {
+        Priority::Interactive => 0,
+        Priority::Normal => 1,
+        Priority::Idle => 2,
     }
 }
 
@@ -99,8 +129,8 @@ impl State {
 /// Why [`Queue::take`] returned.
 #[derive(Debug)]
 pub(super) enum Taken {
-    /// Somebody's turn, and how many still wait.
-    Ticket(Box<Ticket>, usize),
+    /// Somebody's turn.
+    Ticket(Box<Ticket>),
     /// Nothing waits, or there is mail.
     Nothing,
     /// The service ends, and nothing waits.
@@ -114,12 +144,7 @@ impl Queue {
         if state.closed {
             return Err(Box::new(ticket));
         }
-        let class = match ticket.choice.priority {
-            Priority::Interactive => 0,
-            Priority::Normal => 1,
-            Priority::Idle => 2,
-        };
-        if let Some(class) = state.classes.get_mut(class) {
+        if let Some(class) = state.classes.get_mut(class_of(ticket.choice.priority)) {
             class.push(ticket);
             state.len = state.len.saturating_add(1);
         }
@@ -131,14 +156,31 @@ impl Queue {
         Ok(())
     }
 
-    /// Returns who is next, without waiting.
-    pub(super) fn take(&self) -> Taken {
+    /// Returns another of the same peer and urgency, and how many of them still wait; with `alone`
+    /// only while nobody else waits. So a worker has several objects at a time, all of one peer: one that
+    /// takes long holds up no other.
+    pub(super) fn take_of(
+        &self,
+        peer: u64,
+        priority: Priority,
+        alone: bool,
+    ) -> Option<(Ticket, usize)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.pop() {
-            Some(ticket) => Taken::Ticket(Box::new(ticket), state.len),
-            None if state.closed => Taken::Closed,
-            None => Taken::Nothing,
+        let len = state.len;
+        let class = state.classes.get_mut(class_of(priority))?;
+        if alone && class.len_of(peer) != len {
+            return None;
         }
+        let ticket = class.pop_of(peer)?;
+        let left = class.len_of(peer);
+        state.len = len.saturating_sub(1);
+        Some((ticket, left))
+    }
+
+    /// Returns how many of a peer wait.
+    pub(super) fn len_of(&self, peer: u64, priority: Priority) -> usize {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.classes.get(class_of(priority)).map_or(0, |class| class.len_of(peer))
     }
 
     /// Returns who is next; waits until there is somebody, the queue is closed, or everybody was
@@ -151,7 +193,7 @@ impl Queue {
                 return Taken::Nothing;
             }
             if let Some(ticket) = state.pop() {
-                return Taken::Ticket(Box::new(ticket), state.len);
+                return Taken::Ticket(Box::new(ticket));
             }
             if state.closed {
                 return Taken::Closed;
@@ -221,8 +263,9 @@ mod tests {
             queue.push(ticket).unwrap();
         }
         queue.close();
-        std::iter::from_fn(|| match queue.take() {
-            Taken::Ticket(ticket, _) => Some(String::from_utf8(ticket.object.name).unwrap()),
+        let mut calls = 0;
+        std::iter::from_fn(|| match queue.wait(&mut calls) {
+            Taken::Ticket(ticket) => Some(String::from_utf8(ticket.object.name).unwrap()),
             _ => None,
         })
         .collect()
@@ -240,6 +283,28 @@ mod tests {
             normal(2, 3, "c2"),
         ];
         assert_eq!(order(tickets), ["a1", "c1", "b1", "c2", "a2", "a3"]);
+    }
+
+    #[test]
+    fn several_of_one_peer_at_a_time() {
+        let queue = Queue::default();
+        let normal = |peer, connection, name| ticket(peer, connection, name, Priority::Normal);
+        for ticket in [normal(1, 1, "a1"), normal(1, 2, "b1"), normal(2, 3, "c1")] {
+            queue.push(ticket).unwrap();
+        }
+        let peer = normal(1, 1, "").client.0.peer;
+        assert_eq!(queue.len_of(peer, Priority::Normal), 2);
+        assert!(queue.take_of(peer, Priority::Normal, true).is_none(), "another waits");
+        let (first, left) = queue.take_of(peer, Priority::Normal, false).unwrap();
+        assert_eq!((first.object.name.as_slice(), left), (&b"a1"[..], 1));
+        assert!(queue.take_of(peer, Priority::Idle, false).is_none());
+        assert_eq!(queue.take_of(peer, Priority::Normal, false).unwrap().1, 0);
+        assert!(queue.take_of(peer, Priority::Normal, false).is_none());
+        assert_eq!(queue.len(), 1);
+        queue.close();
+        let mut calls = 0;
+        assert!(matches!(queue.wait(&mut calls), Taken::Ticket(_)));
+        assert!(matches!(queue.wait(&mut calls), Taken::Closed));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use hf_worker::{Death, Job, ScanRequest, Worker};
 
 use super::queue::Taken;
 use super::{Generation, Inner, Ticket, answer, between};
+use crate::scan::Priority;
 
 /// What others see of a slot.
 #[derive(Debug, Default)]
@@ -63,6 +64,8 @@ struct Run<'a> {
     generation: Arc<Generation>,
     worker: Worker,
     held: HashMap<u64, Held>,
+    /// Whose objects the worker has.
+    of: (u64, Priority),
     next_id: u64,
 }
 
@@ -81,7 +84,8 @@ pub(super) fn run(service: &Inner, slot: &Slot, generation: Arc<Generation>, num
             Worker::unstarted(Arc::clone(&generation.worker))
         }
     };
-    let mut run = Run { service, slot, generation, worker, held: HashMap::new(), next_id: 0 };
+    let (held, of) = (HashMap::new(), (0, Priority::Normal));
+    let mut run = Run { service, slot, generation, worker, held, of, next_id: 0 };
     run.show();
     let mut calls = 0;
     while run.step(&mut calls) {}
@@ -95,18 +99,16 @@ impl Run<'_> {
         if self.worker.is_idle() {
             self.take_over();
             match self.service.queue.wait(calls) {
-                Taken::Ticket(ticket, left) => {
+                Taken::Ticket(ticket) => {
+                    self.of = (ticket.client.0.peer, ticket.choice.priority);
                     self.begin(*ticket);
-                    self.fill(left);
+                    self.fill(false);
                 }
                 Taken::Nothing => return true,
                 Taken::Closed => return false,
             }
         } else if !self.slot.has_mail() {
-            let left = self.service.queue.len();
-            if left > 0 {
-                self.fill(left);
-            }
+            self.fill(true);
         }
         if let Some(answered) = self.worker.answer() {
             self.finish(answered);
@@ -115,13 +117,18 @@ impl Run<'_> {
         true
     }
 
-    /// Takes as many more as are this worker's share of what waits.
-    fn fill(&mut self, mut left: usize) {
+    /// Takes as many more of the same peer as are this worker's share; with `alone` only while nobody
+    /// else waits.
+    fn fill(&mut self, alone: bool) {
         let workers = self.service.slots.len().max(1);
-        while self.worker.has_room() && self.held.len() <= left / workers {
-            let Taken::Ticket(ticket, still) = self.service.queue.take() else { return };
+        let (peer, priority) = self.of;
+        let mut left = self.service.queue.len_of(peer, priority);
+        while self.worker.has_room() && left > 0 && self.held.len() <= left / workers {
+            let Some((ticket, still)) = self.service.queue.take_of(peer, priority, alone) else {
+                return;
+            };
             left = still;
-            self.begin(*ticket);
+            self.begin(ticket);
         }
     }
 
