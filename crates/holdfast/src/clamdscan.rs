@@ -9,4 +9,5 @@ mod pipeline;
 mod reply;
 mod run;
 
+pub(crate) use options::TABLE;
 pub(crate) use run::run;

@@ -5,7 +5,5 @@ mod metadata;
 mod options;
 mod run;
 
-pub(crate) use options::OPTIONS;
-#[cfg(test)]
-pub(crate) use options::TABLE;
+pub(crate) use options::{OPTIONS, TABLE};
 pub(crate) use run::run;

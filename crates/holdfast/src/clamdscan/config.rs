@@ -39,6 +39,12 @@ impl Config {
         Self::parse(path, &text).map_err(|line| vec![line, refused()])
     }
 
+    /// Returns the defaults, with the daemon at this socket.
+    pub(crate) fn of_socket(path: &str) -> Self {
+        let values = BTreeMap::from([("LocalSocket", vec![path])]);
+        Self::of(&values).unwrap_or_else(|_| unreachable!("no value is of a wrong kind"))
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (number, line) in (1u32..).zip(text.lines()) {

@@ -58,8 +58,13 @@ pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCod
     for warning in &parsed.warnings {
         out.warn(warning);
     }
-    let given = parsed.text("config-file").map_or(Path::new(CONFIG), Path::new);
-    let config = match Config::read(given) {
+    let named = parsed.text("config-file");
+    let given = named.map_or(Path::new(CONFIG), Path::new);
+    let read = match named {
+        None if !given.exists() => Ok(Config::of_socket(SOCKET)),
+        _ => Config::read(given),
+    };
+    let config = match read {
         Ok(config) => config,
         Err(lines) => {
             lines.iter().for_each(|line| out.error(line));
@@ -564,3 +569,6 @@ impl Run<'_> {
 
 /// The configuration that is read when none is named. Source: Debian's ClamAV.
 const CONFIG: &str = "/etc/clamav/clamd.conf";
+
+/// Where the daemon is when there is no configuration.
+const SOCKET: &str = "/run/holdfast/clamd.sock";
