@@ -4,6 +4,7 @@
 //! things would say nothing. Processor time is user and system time of a process and its children.
 //! Every run has a deadline. Nothing here knows absolute times: the table holds ratios.
 
+mod daemon;
 mod formats;
 mod onaccess;
 mod start;
@@ -51,6 +52,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     }
     if rows.first().is_some_and(|row| row == "onaccess") {
         return onaccess::run(arguments);
+    }
+    if rows.first().is_some_and(|row| row == "daemon") {
+        return daemon::run(&rows[1..], arguments);
     }
     if rows.is_empty() || rows == ["all"] {
         rows = ROWS.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -7,6 +7,8 @@ mod extract;
 mod gen_content;
 mod measure;
 mod random;
+mod service;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "bench" => bench::run(arguments),
         "extract" => extract::run(arguments),
+        "soak" => soak::run(arguments),
         "gen-content" => gen_content::run(arguments),
         _ => {
             eprint!("{USAGE}");
@@ -42,6 +45,11 @@ usage: cargo xtask COMMAND
         tiny-pe yara all. --real holds real *.gz databases, --large what gen-content made
   bench formats [NAME...] [--tree-mib N]
         compares opening a format with the tool that people use for it, one thread, processor time
+  bench daemon [ROW...] --databases DIR [--holdfast PATH] [--clamd PATH] [--clamdscan PATH]
+        [--seconds N] [--tree DIR]
+        compares the daemon with clamd: same databases, clients and files; rows: stream multiscan memory start
+  soak [--minutes N | --seconds N] [--holdfast PATH]
+        loads the daemon with every kind of request while it reloads and its workers are killed
   bench onaccess [--holdfast PATH] [--tree DIR]
         what guarding costs: unpacking a tar, building a C project, opening a file; as root
   extract FILE

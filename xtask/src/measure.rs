@@ -87,13 +87,19 @@ pub(crate) fn expect(
 
 /// Returns memory that no other process shares.
 fn private_bytes(pid: u32) -> u64 {
+    rollup(pid, &["Private_"])
+}
+
+/// Returns the sum of the lines of the memory of a process that begin so; 0 for one that is gone.
+pub(crate) fn rollup(pid: u32, names: &[&str]) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let private = text.lines().filter(|line| line.starts_with("Private_"));
-    let kib = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    let lines = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+    let kib = lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     kib.sum::<u64>() * 1024
 }
 
-fn descendants(pid: u32) -> BTreeSet<u32> {
+/// Returns the children of a process, theirs, and so on.
+pub(crate) fn descendants(pid: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     let mut open = vec![pid];
     while let Some(pid) = open.pop() {
