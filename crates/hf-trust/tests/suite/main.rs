@@ -4,6 +4,7 @@ mod actors;
 mod logs;
 mod parsers;
 mod policy;
+mod purity;
 mod quorum;
 mod repository;
 mod tuf;

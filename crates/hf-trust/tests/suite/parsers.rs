@@ -64,7 +64,7 @@ fn metadata() {
     repository.sign_rest();
     for (role, name) in [(0, "1.root"), (1, "timestamp"), (2, "1.snapshot"), (3, "1.targets")] {
         let file = &repository.files[&format!("{name}.json")];
-        check(fuzz::trust_tuf, &[&[role], file.as_slice()].concat(), 400);
+        check(fuzz::trust_tuf, &[&[role], file.as_slice()].concat(), 150);
     }
 }
 
@@ -79,14 +79,14 @@ fn notes_and_proofs() {
     let witness = world.witnesses[0].verifier.to_string();
     let policy = format!("witness a {witness}\ngroup g 1 a\nquorum g\n");
     for text in [&note.to_string(), note.text(), &proof, &witness, &policy, "a/*[!x]?\na/b"] {
-        check(fuzz::trust_note, text.as_bytes(), 400);
+        check(fuzz::trust_note, text.as_bytes(), 150);
     }
-    check(fuzz::trust_bundle, &bundle.to_bytes(), 200);
-    check(fuzz::trust_bundle, &State::default().to_bytes(), 200);
+    check(fuzz::trust_bundle, &bundle.to_bytes(), 100);
+    check(fuzz::trust_bundle, &State::default().to_bytes(), 100);
 }
 
 #[test]
 fn policies() {
-    check(fuzz::trust_policy, World::new().policy_text().as_bytes(), 500);
-    check(fuzz::trust_policy, fuzz::policy().as_bytes(), 200);
+    check(fuzz::trust_policy, World::new().policy_text().as_bytes(), 100);
+    check(fuzz::trust_policy, fuzz::policy().as_bytes(), 100);
 }

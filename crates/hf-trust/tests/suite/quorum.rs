@@ -410,7 +410,7 @@ fn spoilt_bytes_change_no_content() {
     let bytes = case.publish(8, &[0, 1]).to_bytes();
     let good = case.offer_bytes(&bytes).expect("accepted");
     let mut refusals = 0;
-    for at in (0..bytes.len()).step_by(53) {
+    for at in (0..bytes.len()).step_by(101) {
         let mut spoilt = bytes.clone();
         spoilt[at] ^= 1;
         match case.offer_bytes(&spoilt) {
