@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::clamd::ClamdDoor;
 use crate::config::Config;
 use crate::content::ContentSource;
+use crate::doors::Doors;
 use crate::log::Log;
 use crate::logs::Logs;
 use crate::notify::{monotonic_us, notify, watchdog};
@@ -33,6 +34,9 @@ pub struct RunSetup {
     pub worker: hf_worker::WorkerConfig,
     /// What `VERSION` says of the engine (`ClamAV 1.4.6`).
     pub version: String,
+    /// Sockets that the service manager opened. They are taken before anything else is opened, so that
+    /// their numbers are theirs.
+    pub passed: Vec<(Listener, String)>,
     /// Where it is said what happens.
     pub logs: Logs,
     /// Called when clients are answered.
@@ -55,13 +59,18 @@ pub struct RunError(pub String);
 /// # Errors
 /// It could not be started.
 pub fn run(setup: RunSetup) -> Result<(), RunError> {
-    let RunSetup { config, source, worker, version, logs, ready } = setup;
+    let RunSetup { config, source, worker, version, passed, logs, ready } = setup;
     let log = logs.log();
     let failed = |error: &dyn std::fmt::Display| RunError(error.to_string());
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     log.info(&format!("+++ Started at {}", ctime(now())));
     let user = user(&config)?;
-    let sockets = Sockets::open(&config, user.as_ref(), &log)?;
+    let owner = user.as_ref().map(|user| (user.uid, user.gid));
+    let doors = Doors::open(&config, owner).map_err(|error| failed(&error))?;
+    for (door, address) in doors.addresses() {
+        log.info(&format!("{door}: waiting at {address}"));
+    }
+    let sockets = Sockets::open(&config, passed, user.as_ref(), !doors.is_empty(), &log)?;
     let pid_file =
         config.service.pid_file.as_deref().map(|path| PidFile::write(path, user.as_ref()));
     let pid_file = pid_file.transpose().map_err(|error| failed(&error))?;
@@ -88,6 +97,7 @@ pub fn run(setup: RunSetup) -> Result<(), RunError> {
         .map_err(|error| failed(&error))?;
     let files = runtime.block_on(async {
         let files = serve(&door, sockets)?;
+        tokio::spawn(serve_doors(doors, service.clone()));
         ready();
         notify("READY=1");
         log.info(&format!("Listening daemon: PID: {}", std::process::id()));
@@ -157,9 +167,14 @@ struct Sockets {
 }
 
 impl Sockets {
-    fn open(config: &Config, user: Option<&Identity>, log: &Log) -> Result<Self, RunError> {
+    fn open(
+        config: &Config,
+        passed: Vec<(Listener, String)>,
+        user: Option<&Identity>,
+        others: bool,
+        log: &Log,
+    ) -> Result<Self, RunError> {
         let clamd = &config.clamd;
-        let passed = sockets::passed();
         log.info(&format!("Received {} file descriptor(s) from systemd.", passed.len()));
         let mut sockets = Self { listeners: Vec::new(), files: Vec::new() };
         let (mut have_local, mut have_tcp) = (false, false);
@@ -191,7 +206,7 @@ impl Sockets {
             sockets.files.push(SocketFile::new(path));
             log.info(&format!("LOCAL: Unix socket file {}", path.display()));
         }
-        if sockets.listeners.is_empty() {
+        if sockets.listeners.is_empty() && !others {
             let text = "Please define server type (local and/or TCP).";
             return Err(RunError(text.to_owned()));
         }
@@ -216,6 +231,15 @@ fn serve(door: &ClamdDoor, sockets: Sockets) -> Result<Vec<SocketFile>, RunError
         }
     }
     Ok(sockets.files)
+}
+
+/// Serves the doors beside the clamd protocol; one that fails ends the service, which then is started
+/// anew or not by who watches it.
+async fn serve_doors(doors: Doors, service: Service) {
+    if let Err(error) = doors.serve(service.clone()).await {
+        service.log().error(&format!("a door failed: {error}"));
+        service.stop();
+    }
 }
 
 /// Waits for signals, looks for changed content, feeds the watchdog; returns when it is to end.

@@ -68,6 +68,7 @@ pub(crate) fn run(mut config: Config, name: &str) -> ExitCode {
         return in_background(name);
     }
     config.service.foreground = true;
+    let passed = hf_daemon::sockets::passed();
     let told = |error: &dyn std::fmt::Display| {
         errln!("ERROR: {error}");
         ExitCode::FAILURE
@@ -94,6 +95,7 @@ pub(crate) fn run(mut config: Config, name: &str) -> ExitCode {
         source: Arc::new(source),
         worker: WorkerConfig::default(),
         version: format!("ClamAV {CLAMAV_VERSION}"),
+        passed,
         logs,
         ready: Box::new(move || {
             if detached {

@@ -87,6 +87,11 @@ impl Run {
                     }
                     self.fly(path, Object::sized(file, size));
                 }
+                // As clamd, which says so only of what is named itself.
+                Step::Told { text, path: other, .. }
+                    if self.scan == PathScan::Parallel
+                        && text.starts_with("Excluded")
+                        && other != walk::trimmed(path) => {}
                 Step::Told { path, text, log } => {
                     if self.scan != PathScan::Parallel && !self.land_all().await {
                         return self.give_up();
