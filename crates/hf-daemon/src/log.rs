@@ -21,7 +21,9 @@ pub enum Severity {
 
 /// A place for lines.
 #[derive(Clone)]
-pub struct Log(Arc<dyn Fn(Severity, &str) + Send + Sync>);
+pub struct Log(Arc<Write>);
+
+type Write = dyn Fn(Severity, &str) + Send + Sync;
 
 impl Log {
     /// Makes one of a function, which is called from many threads and must not wait long.

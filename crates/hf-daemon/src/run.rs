@@ -20,7 +20,7 @@ use crate::doors::Doors;
 use crate::log::Log;
 use crate::logs::Logs;
 use crate::notify::{monotonic_us, notify, watchdog};
-use crate::service::{Service, ServiceSetup};
+use crate::service::{Observer, Service, ServiceSetup};
 use crate::sockets::{self, Listener, LocalSocket, SocketFile};
 use crate::words::ctime;
 
@@ -82,7 +82,9 @@ pub fn run(setup: RunSetup) -> Result<(), RunError> {
         log.info(&format!("Running as user {name} (UID {}, GID {})", user.uid, user.gid));
     }
     log.info(&format!("{version}: holdfast daemon {}", env!("CARGO_PKG_VERSION")));
-    let service = Service::start(service_setup(&config, source, worker, log.clone()))
+    let observer = observer(&config)?;
+    let setup = service_setup(&config, source, worker, log.clone());
+    let service = Service::start(ServiceSetup { observer, ..setup })
         .map_err(|error| failed(&chain(&error)))?;
     let signatures = service.status().content.signatures;
     log.info(&format!("Loaded {signatures} signatures."));
@@ -154,6 +156,32 @@ fn service_setup(
         log,
         ..usual
     }
+}
+
+/// Returns what tells findings as events, when somebody wants them.
+fn observer(config: &Config) -> Result<Option<Observer>, RunError> {
+    if config.events.is_silent() {
+        return Ok(None);
+    }
+    let events = hf_events::Events::start(&config.events)
+        .map_err(|error| RunError(format!("[events]: {error}")))?;
+    Ok(Some(Arc::new(move |_client, name, answer| {
+        let Some(hit) = answer.report.hits.iter().find(|hit| answer.name() == Some(&hit.name))
+        else {
+            return;
+        };
+        let place = answer.report.path(hit.object).into_iter().map(<[u8]>::to_vec).collect();
+        let kind = hf_events::Kind::Finding {
+            path: name.to_vec(),
+            size: Some(answer.size),
+            sha256: None,
+            name: hit.name.clone(),
+            origin: hit.origin.clone(),
+            place,
+            opener: None,
+        };
+        events.tell(hf_events::Event::now("daemon", kind));
+    })))
 }
 
 fn threads() -> usize {
@@ -261,8 +289,8 @@ async fn tend(service: &Service, config: &Config, logs: &Logs) -> Result<(), Run
         tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(NEVER_SECONDS)));
     loop {
         tokio::select! {
-            _ = term.recv() => return Ok(service.stop()),
-            _ = int.recv() => return Ok(service.stop()),
+            _ = term.recv() => break,
+            _ = int.recv() => break,
             () = service.stopping() => return Ok(()),
             _ = hup.recv() => {
                 logs.reopen();
@@ -273,6 +301,8 @@ async fn tend(service: &Service, config: &Config, logs: &Logs) -> Result<(), Run
             _ = alive_at.tick() => if watchdog.is_some() { notify("WATCHDOG=1") },
         }
     }
+    service.stop();
+    Ok(())
 }
 
 /// Reloads beside everything else.

@@ -129,7 +129,7 @@ impl Run {
         let mut choice = line.choice();
         choice.all_match = self.scan == PathScan::AllMatches;
         choice.keep_file = false;
-        object.name = path.rsplit(|b| *b == b'/').next().unwrap_or_default().to_vec();
+        object.name.clone_from(&path);
         let work = async move {
             let answer = line.shared.service.scan(&line.client, object, choice).await;
             (path, answer)

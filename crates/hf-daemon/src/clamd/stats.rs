@@ -11,9 +11,12 @@ use super::Shared;
 /// Commands that are being answered.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    commands: Mutex<BTreeMap<u64, (&'static str, Instant, Vec<u8>)>>,
+    commands: Mutex<BTreeMap<u64, Begun>>,
     next: AtomicU64,
 }
+
+/// Its name, when it began, and the path that it names.
+type Begun = (&'static str, Instant, Vec<u8>);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
