@@ -111,8 +111,13 @@ impl ClamdConf {
         }
         let name = match opt.fate {
             Fate::Alias(of) => {
-                self.warnings.push(deprecated_alias(opt.name, of, truth(text) == Some(true)));
-                of
+                // As with clamd: the old name only adds to what the new one says.
+                if !is_default(opt.takes, text) {
+                    self.warnings.push(deprecated_alias(opt.name, of, truth(text) == Some(true)));
+                    let value = Value { text: text.to_vec(), line };
+                    self.values.entry(of).or_default().insert(0, value);
+                }
+                return Ok(());
             }
             Fate::NotHonoured(why) => {
                 // What says the default changes nothing.
@@ -324,5 +329,10 @@ mod tests {
         assert!(conf.not_honoured[0].starts_with("Option LeaveTemporaryFiles at f.conf:3 is not"));
         let conf = parse("AlgorithmicDetection no\n").unwrap();
         assert!(!conf.on("HeuristicAlerts") && conf.warnings.len() == 1);
+        let conf =
+            parse("AlertEncrypted yes\nArchiveBlockEncrypted no\nOLE2BlockMacros yes\n").unwrap();
+        assert!(
+            conf.on("AlertEncrypted") && conf.on("AlertOLE2Macros") && conf.warnings.len() == 1
+        );
     }
 }
