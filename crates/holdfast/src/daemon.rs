@@ -19,6 +19,8 @@ use crate::content::{self, OpenError, Wanted};
 /// Opens what the configuration names.
 #[derive(Debug)]
 struct Databases {
+    /// What a process that compiles is told.
+    config: Config,
     wanted: Wanted,
     cache: Option<PathBuf>,
     fail_if_older_than_days: Option<u64>,
@@ -26,6 +28,7 @@ struct Databases {
 
 impl ContentSource for Databases {
     fn open(&self) -> Result<hf_daemon::Content, String> {
+        self.compile_apart();
         let opened = content::open_in(&self.wanted, self.cache.clone()).map_err(|error| {
             let OpenError::Rejected { .. } = &error else { return chain(&error) };
             error.lines_like_clamav().join("; ")
@@ -48,6 +51,37 @@ impl ContentSource for Databases {
         let paths = content::used_paths(&self.wanted);
         hf_daemon::content::stamp_of_paths(&paths)
     }
+}
+
+impl Databases {
+    /// Lets another process put into the cache what is not there yet: compiling takes far more memory than
+    /// serving, and what a process has taken it seldom gives back. Whatever comes of it, opening says.
+    fn compile_apart(&self) {
+        let Some(cache) = &self.cache else { return };
+        let child = Command::new("/proc/self/exe")
+            .arg0("holdfast")
+            .env(COMPILE, cache)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = child else { return };
+        if let Some(mut input) = child.stdin.take() {
+            let _ = input.write_all(self.config.text().as_bytes());
+        }
+        let _ = child.wait();
+    }
+}
+
+/// Is the process that compiles, if this was started to be it.
+pub(crate) fn compile() -> Option<ExitCode> {
+    let cache = PathBuf::from(std::env::var_os(COMPILE)?);
+    let mut text = String::new();
+    let read = std::io::Read::read_to_string(&mut std::io::stdin().lock(), &mut text);
+    let config = Config::parse(std::path::Path::new("standard input"), &text);
+    let (Ok(_), Ok(config)) = (read, config) else { return Some(ExitCode::FAILURE) };
+    let opened = content::open_in(&wanted(&config), Some(cache));
+    Some(if opened.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -83,6 +117,7 @@ pub(crate) fn run(mut config: Config, name: &str) -> ExitCode {
         Err(error) => return told(&error),
     };
     let source = Databases {
+        config: config.clone(),
         wanted: wanted(&config),
         cache,
         fail_if_older_than_days: config.content.fail_if_older_than_days,
@@ -199,6 +234,9 @@ fn let_go() {
 
 /// Set for the process that is the daemon.
 const DETACHED: &str = "HOLDFAST_DETACHED";
+
+/// Set, to the cache's folder, for a process that only compiles.
+const COMPILE: &str = "HOLDFAST_COMPILE";
 
 /// What it writes when it answers.
 const READY: &str = "ready\n";

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
     if hf_worker::is_worker() {
         return worker::run();
     }
+    if let Some(code) = daemon::compile() {
+        return code;
+    }
     let mut args = std::env::args_os();
     let name = args.next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(|name| name.to_str()) {
