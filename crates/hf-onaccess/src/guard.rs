@@ -216,7 +216,7 @@ impl Running {
             let tick = Timespec::try_from(Duration::from_secs(1)).unwrap_or_default();
             let _ = rustix::event::poll(&mut polled, Some(&tick));
             let mut reload = false;
-            while let Some(signal) = signals.next() {
+            while let Some(signal) = signals.arrived() {
                 match signal {
                     Signal::Reload => reload = true,
                     Signal::End => {

@@ -74,7 +74,7 @@ fn watch(child: &mut Child, mut life: std::fs::File, signals: &mut Signals) -> i
             }
             Err(_) => false,
         };
-        while let Some(signal) = signals.next() {
+        while let Some(signal) = signals.arrived() {
             let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
             let passed = match signal {
                 Signal::Reload => rustix::process::Signal::HUP,

@@ -56,7 +56,7 @@ impl Signals {
     }
 
     /// Returns a signal that came, without waiting.
-    pub fn next(&mut self) -> Option<Signal> {
+    pub fn arrived(&mut self) -> Option<Signal> {
         let mut info = [0u8; INFO_BYTES];
         let got = self.file.read(&mut info).unwrap_or(0);
         let (number, _) = info.get(..got)?.split_first_chunk::<4>()?;
