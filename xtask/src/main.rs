@@ -7,6 +7,7 @@ mod extract;
 mod gen_content;
 mod measure;
 mod random;
+mod sbom;
 mod service;
 mod soak;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         "extract" => extract::run(arguments),
         "soak" => soak::run(arguments),
         "gen-content" => gen_content::run(arguments),
+        "sbom" => sbom::run(arguments),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -56,4 +58,6 @@ usage: cargo xtask COMMAND
         opens one file and tells how many bytes came out
   gen-content --out DIR --real DIR [--scale small|large]
         makes content of today's size by varying real signatures
+  sbom [--package NAME] [--out FILE]
+        lists what a package is made of, as CycloneDX
 ";

@@ -17,5 +17,8 @@ pub use cooldown::Memory;
 pub use mirror::{Code, Mirrors, Tester, Updated};
 pub use voice::{Level, Voice};
 
+#[cfg(test)]
+mod tests;
+
 /// Version that we present ourselves as, whose rules we follow.
 pub const VERSION: &str = "1.4.6";

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::fetch::{FetchOptions, Proxy};
 use crate::store::state_folder;
-use crate::trial::TrialBounds;
+use crate::trial::{CleanSample, TrialBounds};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -52,6 +52,8 @@ pub struct UpdateConfig {
     pub authorities: Option<PathBuf>,
     /// Files that are known to be clean.
     pub known_clean: Vec<PathBuf>,
+    /// Files of the distribution's packages that are scanned in a trial.
+    pub clean_files: usize,
     /// How many times slower than the set in use a set may be.
     pub slower_max: f64,
     /// What share of the signatures in use must still be there, in percent.
@@ -79,6 +81,7 @@ impl Default for UpdateConfig {
             receive_timeout: 60,
             authorities: None,
             known_clean: Vec::new(),
+            clean_files: CleanSample::default().files_max,
             slower_max: bounds.slower_max,
             signatures_min_percent: bounds.signatures_min_percent,
             trial_deadline: bounds.deadline.as_secs(),
@@ -270,7 +273,9 @@ impl SourceConfig {
         if let Some(path) = self.path.as_ref().filter(|path| !path.is_absolute()) {
             return Err(format!("path {} must be absolute", path.display()));
         }
-        for address in self.url.iter().chain(&self.mirrors) {
+        // The mirrors of a channel may be folders, and are read by whoever makes the channel.
+        let mirrors = self.mirrors.iter().filter(|_| self.kind != "channel");
+        for address in self.url.iter().chain(mirrors) {
             let with_scheme = match address.contains("://") {
                 true => address.clone(),
                 false => format!("https://{address}"),

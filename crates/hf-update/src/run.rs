@@ -12,8 +12,8 @@ use crate::source::{Context, Note, Outcome, Source, SourceError};
 use crate::store::{Activation, Judge, SetStore, StoreError, time};
 use crate::supplier::Suppliers;
 
-/// Makes sources of kinds that this crate's caller knows.
-pub type Maker<'a> = dyn Fn(&SourceConfig) -> Option<Box<dyn Source>> + 'a;
+/// Makes sources, or says why one cannot be made.
+pub type Maker<'a> = dyn Fn(&SourceConfig) -> Result<Box<dyn Source>, String> + 'a;
 
 /// An update that is to be made.
 pub struct Run<'a> {
@@ -191,9 +191,6 @@ fn one(
     if let Some(why) = suppliers.no_updates(config.supplier.as_deref(), context.now) {
         return Err(SourceError::Forbidden(why));
     }
-    let Some(mut source) = make(config) else {
-        let why = format!("kind {} is not known to this program", config.kind);
-        return Err(SourceError::refused(&config.name, why));
-    };
+    let mut source = make(config).map_err(|why| SourceError::refused(&config.name, why))?;
     source.update(context)
 }

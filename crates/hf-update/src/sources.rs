@@ -13,6 +13,7 @@ mod yara;
 use std::fs;
 use std::path::Path;
 
+use crate::channel::Channel;
 use crate::config::SourceConfig;
 use crate::fetch::{Download, Downloaded, FetchError, FetchErrorKind};
 use crate::provenance::Provenance;
@@ -24,16 +25,28 @@ pub use list::{Indicator, Indicators, Written, write};
 pub use misp::indicators as misp_indicators;
 pub use stix::indicators as stix_indicators;
 
-/// Makes the source that a configuration describes; none for a kind that is made elsewhere (`channel`).
-#[must_use]
-pub fn build(config: &SourceConfig, certificates: Vec<Vec<u8>>) -> Option<Box<dyn Source>> {
+/// Makes the source that a configuration describes; `used_for` is what the owner uses this machine for.
+///
+/// # Errors
+/// The configuration of a channel makes no sense, or a file that it names cannot be read.
+pub fn build(
+    config: &SourceConfig,
+    used_for: Option<&str>,
+    certificates: Vec<Vec<u8>>,
+) -> Result<Box<dyn Source>, String> {
     let config = config.clone();
-    Some(match config.kind.as_str() {
+    Ok(match config.kind.as_str() {
         "clamav" => Box::new(clamav::ClamavSource { config, certificates }),
         "yara" => Box::new(yara::YaraSource { config }),
         "csv" | "misp" | "stix" => Box::new(list::ListSource { config }),
         "folder" => Box::new(folder::FolderSource { config }),
-        _ => return None,
+        "channel" => {
+            let table = config.channel.clone().unwrap_or_default();
+            let uses: Vec<String> = used_for.iter().map(|used| (*used).to_owned()).collect();
+            let channel = Channel::configured(&config.name, &config.mirrors, &table, &uses);
+            Box::new(channel.map_err(|err| err.to_string())?)
+        }
+        kind => return Err(format!("kind {kind} is not known")),
     })
 }
 

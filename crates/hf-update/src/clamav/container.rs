@@ -86,7 +86,8 @@ pub fn build(name: &str, files: &Files, compress: bool) -> Result<Vec<u8>, Strin
         }
     }
     tar.extend_from_slice(&[0; 1024]);
-    if compress {
+    // By the name of its first member a plain archive is told from a compressed one.
+    if compress || !files.contains_key("COPYING") {
         let mut packer = GzEncoder::new(out, Compression::default());
         packer.write_all(&tar).map_err(|err| err.to_string())?;
         return packer.finish().map_err(|err| err.to_string());

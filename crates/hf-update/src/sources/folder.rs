@@ -29,7 +29,7 @@ impl Source for FolderSource {
         let mut offers = Vec::new();
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if hf_sig::recognised(&name).is_none() || name.starts_with('.') || !path.is_file() {
+            if !hf_content::is_database(&name) || name.starts_with('.') || !path.is_file() {
                 continue;
             }
             if fs::metadata(&path).is_ok_and(|meta| meta.len() > DATABASE_MAX)

@@ -164,6 +164,12 @@ impl Draft {
             let path = Path::new(&file.source).join(&file.name);
             return Err(StoreError { path, kind: StoreErrorKind::Name });
         }
+        let twice =
+            self.files.iter().any(|known| known.source == file.source && known.name == file.name);
+        if twice {
+            let path = Path::new(&file.source).join(&file.name);
+            return Err(StoreError::damaged(&path, "the name is there twice"));
+        }
         let folder = self.dir.join(&file.source);
         fs::create_dir_all(&folder).map_err(|err| StoreError::io(&folder, err))?;
         let to = folder.join(&file.name);
@@ -177,7 +183,10 @@ impl Draft {
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     let read_only = Permissions::from_mode(0o444);
     let shared = fs::metadata(from)?.permissions().readonly() && fs::hard_link(from, to).is_ok();
-    if !shared {
+    if shared {
+        // It may be no set's yet, and only be in memory.
+        File::open(to)?.sync_all()?;
+    } else {
         let part = to.with_extension("copy");
         fs::copy(from, &part)?;
         fs::set_permissions(&part, read_only)?;

@@ -209,7 +209,34 @@ fn list(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
     }
     outln!("{:<28} {:>9} signatures", "together", content.signatures);
+    if matches.get_many::<PathBuf>("database").is_none() {
+        provenance();
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells where each database of the set in use came from.
+fn provenance() {
+    let root = hf_update::SetStore::default_root();
+    let set = root.and_then(|root| hf_update::SetStore::active(&root).ok().flatten());
+    for file in set.iter().flat_map(|set| &set.manifest.files) {
+        let from = &file.provenance;
+        let plain = |text: &str| {
+            text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>()
+        };
+        let or =
+            |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { plain(text) };
+        outln!("");
+        outln!("{}/{}", file.source, file.name);
+        outln!("  from        {}", plain(&from.url));
+        outln!("  author      {}", or(&from.author, "not said"));
+        outln!("  publisher   {}", or(&from.publisher, "not said"));
+        outln!("  licence     {}", or(&from.licence, "not said"));
+        outln!("  version     {}", or(&from.version, "none"));
+        outln!("  verified    {}", or(&from.proof, "by nothing"));
+        outln!("  fetched     {}", hf_update::store::time::to_iso(from.fetched_at));
+        from.left_out.iter().for_each(|text| outln!("  left out    {}", plain(text)));
+    }
 }
 
 fn info(matches: &ArgMatches) -> anyhow::Result<ExitCode> {

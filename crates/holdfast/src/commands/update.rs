@@ -3,7 +3,7 @@
 mod attempt;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -86,7 +86,10 @@ fn update(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         suppliers: &suppliers,
         store: &store,
         judge: &judge(&config),
-        make: &|source| hf_update::sources::build(source, certificates.clone()),
+        make: &|source| {
+            let used_for = config.update.used_for.as_deref();
+            hf_update::sources::build(source, used_for, certificates.clone())
+        },
         only: &only,
         check_only,
         tell: &mut tell,
@@ -260,7 +263,7 @@ fn status(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     outln!("folder     {}", safe_path(&root));
     match &active {
-        Some(set) => tell_set(set, &root),
+        Some(set) => tell_set(set),
         None => outln!("in use     nothing fetched: the built-in signatures"),
     }
     if let Some(Err(err)) = &whole {
@@ -293,7 +296,7 @@ fn status(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell_set(set: &ActiveSet, _root: &Path) {
+fn tell_set(set: &ActiveSet) {
     outln!("in use     {}  {} databases", set.digest, set.manifest.files.len());
     if let Some(why) = &set.instead_of {
         outln!("warning    {why}");
