@@ -106,11 +106,11 @@ fn reached<'a>(
     let mut open = vec![(top.to_owned(), false)];
     while let Some((id, build_only)) = open.pop() {
         let Some((id, package)) = by_id.get_key_value(id.as_str()) else { continue };
-        match parts.get(id) {
-            // What is built in and used to build is built in.
-            Some(part) if part.build_only <= build_only => continue,
-            _ => parts.insert(id, Part { package, build_only }),
-        };
+        // What is built in and used to build is built in.
+        if parts.get(id).is_some_and(|part| !part.build_only || build_only) {
+            continue;
+        }
+        parts.insert(*id, Part { package: *package, build_only });
         let used = edges(id, nodes);
         open.extend(used.into_iter().map(|(used, build)| (used, build || build_only)));
     }
