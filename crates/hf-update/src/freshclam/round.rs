@@ -44,7 +44,9 @@ pub(super) fn run(settings: &Settings, program: Program<'_>, journal: &mut Journ
         Ok(names) => names,
         Err(code) => return Ended { error: Some(code), wanted: None },
     };
-    journal.rule();
+    if !settings.on("daemon") {
+        journal.rule();
+    }
     let started = (program.ctime)(time::now());
     journal.say(Level::Info, &format!("ClamAV update process started at {started}"));
     let folder = PathBuf::from(settings.text("DatabaseDirectory").unwrap_or_default());
