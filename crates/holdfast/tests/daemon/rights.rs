@@ -101,3 +101,29 @@ fn the_service_can_be_another_user() {
     assert_eq!(uids.split_whitespace().skip(1).collect::<Vec<_>>(), ["65534"; 4]);
     assert!(!groups.split_whitespace().any(|group| group == "0"), "{groups}");
 }
+
+#[test]
+fn a_client_over_tcp_has_nobodys_rights() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("not root");
+    }
+    let lab = Lab::new();
+    fs::copy(lab.path("files/eicar.com"), lab.path("files/mine")).unwrap();
+    fs::set_permissions(lab.path("files/mine"), fs::Permissions::from_mode(0o600)).unwrap();
+    // Nobody else takes the port in between but by bad luck.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _daemon = lab.ours(&format!("TCPSocket {port}\nTCPAddr 127.0.0.1\n"));
+    let ask = |command: &str| {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(command.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    };
+    let path = |name: &str| lab.path(name).display().to_string();
+    let (mine, open) = (path("files/mine"), path("files/eicar.com"));
+    assert_eq!(ask(&format!("nSCAN {mine}\n")), format!("{mine}: Access denied. ERROR\n"));
+    let found = format!("{open}: Test.Eicar.UNOFFICIAL FOUND\n");
+    assert_eq!(ask(&format!("nSCAN {open}\n")), found);
+}
