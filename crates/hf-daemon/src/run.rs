@@ -99,11 +99,13 @@ pub fn run(setup: RunSetup) -> Result<(), RunError> {
         .map_err(|error| failed(&error))?;
     let files = runtime.block_on(async {
         let files = serve(&door, sockets)?;
-        tokio::spawn(serve_doors(doors, service.clone()));
+        let doors = tokio::spawn(serve_doors(doors, service.clone()));
         ready();
         notify("READY=1");
         log.info(&format!("Listening daemon: PID: {}", std::process::id()));
         tend(&service, &config, &logs).await?;
+        // What they are answering gets this long.
+        let _ = tokio::time::timeout(FINISH, doors).await;
         Ok::<_, RunError>(files)
     })?;
     notify("STOPPING=1");
@@ -374,6 +376,9 @@ fn chain(error: &dyn std::error::Error) -> String {
         None => error.to_string(),
     }
 }
+
+/// Ours: longer than doors give to what is being answered.
+const FINISH: Duration = Duration::from_secs(12);
 
 /// Ours: threads for what may wait for disks.
 const BLOCKING_THREADS: usize = 32;

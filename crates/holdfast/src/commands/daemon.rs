@@ -35,7 +35,9 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         config.log.file = Some(file.clone());
     }
     config.log.verbose |= matches.get_flag("verbose");
-    let door = config.clamd.local_socket.is_some() || config.clamd.tcp_port.is_some();
+    let clamd = config.clamd.local_socket.is_some() || config.clamd.tcp_port.is_some();
+    let others = [&config.http.listen, &config.icap.listen, &config.milter.listen];
+    let door = clamd || others.iter().any(|listen| !listen.is_empty());
     if !door && std::env::var_os("LISTEN_FDS").is_none() {
         config.clamd.local_socket = Some(PathBuf::from(SOCKET));
     }

@@ -8,6 +8,5 @@ mod http;
 mod icap;
 mod milter;
 mod postfix;
-//mod program;
 mod squid;
 mod support;
