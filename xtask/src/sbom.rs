@@ -110,7 +110,7 @@ fn reached<'a>(
         if parts.get(id).is_some_and(|part| !part.build_only || build_only) {
             continue;
         }
-        parts.insert(*id, Part { package: *package, build_only });
+        parts.insert(*id, Part { package, build_only });
         let used = edges(id, nodes);
         open.extend(used.into_iter().map(|(used, build)| (used, build || build_only)));
     }

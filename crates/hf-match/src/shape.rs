@@ -36,7 +36,7 @@ pub enum Shape {
 /// Returns what a section is; what is wrong here makes nothing wrong but larger.
 #[must_use]
 pub fn shape(id: SectionId) -> Shape {
-    hash::shape(id).unwrap_or_else(|| match id {
+    hash::shape(id).unwrap_or(match id {
         stored::HEADS => Shape::Words { word: 4, row: stored::Head::LEN },
         stored::SUB_ENDS => Shape::Words { word: 8, row: 8 },
         _ => Shape::Other,

@@ -77,11 +77,10 @@ impl ClamdConf {
                 settings.protect.push(absolute(key, value)?)
             }
             "OnAccessExcludePath" => settings.exclude_paths.push(absolute(key, value)?),
-            "OnAccessExcludeRootUID" => {
-                if boolean(key, value)? {
-                    settings.exclude_users.push("0".to_owned());
-                }
+            "OnAccessExcludeRootUID" if boolean(key, value)? => {
+                settings.exclude_users.push("0".to_owned());
             }
+            "OnAccessExcludeRootUID" => {}
             "OnAccessExcludeUID" => {
                 let number: u32 =
                     value.parse().map_err(|_| format!("{key}: '{value}' is no user number"))?;

@@ -1,7 +1,5 @@
 //! State on disk, power, and units, as they are on real machines and as they should not be.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up is to fail")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

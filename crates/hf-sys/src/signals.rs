@@ -83,14 +83,14 @@ mod tests {
         // In a thread of its own: the mask is the thread's.
         let thread = std::thread::spawn(|| {
             let mut signals = Signals::take().unwrap();
-            assert_eq!(signals.next(), None);
+            assert_eq!(signals.arrived(), None);
             // SAFETY: the signal goes to this thread, where it is blocked.
             unsafe { libc::raise(libc::SIGHUP) };
-            assert_eq!(signals.next(), Some(Signal::Reload));
+            assert_eq!(signals.arrived(), Some(Signal::Reload));
             // SAFETY: as above.
             unsafe { libc::raise(libc::SIGTERM) };
-            assert_eq!(signals.next(), Some(Signal::End));
-            assert_eq!(signals.next(), None);
+            assert_eq!(signals.arrived(), Some(Signal::End));
+            assert_eq!(signals.arrived(), None);
         });
         thread.join().unwrap();
     }
