@@ -63,6 +63,8 @@ pub fn run(arguments: Vec<OsString>, program: Program<'_>) -> u8 {
         return 0;
     }
     match read {
+        // They were told before privileges were given up, or before going to the background.
+        Ok(_) if privileges::are_given_up() || daemon::is_background() => {}
         Ok(warnings) => warnings.iter().for_each(|line| eprintln!("{line}")),
         Err(lines) => {
             lines.iter().for_each(|line| eprintln!("{line}"));

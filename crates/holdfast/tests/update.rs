@@ -296,9 +296,14 @@ fn freshclam(place: &Place, program: &str, arguments: &[&str]) -> Output {
 
 fn conf(place: &Place, folder: &str, more: &str) -> String {
     fs::create_dir_all(place.path(folder)).unwrap();
+    // With an address of the owner's there is nothing else to fetch.
+    let more = match more.contains("DatabaseCustomURL") {
+        true => format!("ExcludeDatabase bytecode\n{more}"),
+        false => more.to_owned(),
+    };
     let text = format!(
         "DatabaseDirectory {}\nDatabaseMirror http://127.0.0.1:1\nDatabaseOwner root\nMaxAttempts 1\n\
-         ExcludeDatabase main\nExcludeDatabase daily\nExcludeDatabase bytecode\n{more}\n",
+         ExcludeDatabase main\nExcludeDatabase daily\n{more}\n",
         place.path(folder).display()
     );
     place.write(&format!("{folder}.conf"), &text).to_str().unwrap().to_owned()
@@ -354,10 +359,11 @@ fn freshclam_talks_like_the_one_of_clamav() {
     let place = Place::new();
     let port = serve("Test:0:*:deadbeefdeadbeef\n");
     let custom = format!("DatabaseCustomURL http://127.0.0.1:{port}/x.ndb");
-    let nobody = "ExtraDatabase other".to_owned();
+    let nobody = "LogVerbose no".to_owned();
     let cases: Vec<(String, Vec<&str>)> = vec![
         (custom.clone(), vec!["--no-dns"]),
         (custom.clone(), vec!["--no-dns", "--quiet"]),
+        ("ExcludeDatabase bytecode".to_owned(), vec!["--no-dns"]),
         (nobody.clone(), vec!["--no-dns"]),
         (nobody, vec!["--no-dns", "--no-warnings", "--stdout"]),
         (custom.clone(), vec!["--no-dns", "--update-db=xyz"]),

@@ -62,9 +62,8 @@ pub(super) fn apply(
             return Err(refuse(format!("Missing argument for option at {path}:{number}")));
         }
         if !options::fits(opt, value) {
-            return Err(refuse(format!(
-                "Incorrect argument format for option {name} at {path}:{number}"
-            )));
+            // Without the line, as ClamAV tells it.
+            return Err(refuse(format!("Incorrect argument format for option {name}")));
         }
         from_file.put(opt, value);
     }
@@ -116,8 +115,8 @@ mod tests {
         check("DNSDatabaseInfo no\r\n", Ok(&[("DNSDatabaseInfo", "no")]));
         check("Bogus x\n", Err("ERROR: Parse error at f:1: Unknown option Bogus"));
         check("\nChecks\n", Err("ERROR: Missing argument for option at f:2"));
-        check("Checks x\n", Err("ERROR: Incorrect argument format for option Checks at f:1"));
-        check("LogTime maybe\n", Err("ERROR: Incorrect argument format for option LogTime at f:1"));
+        check("Checks x\n", Err("ERROR: Incorrect argument format for option Checks"));
+        check("LogTime maybe\n", Err("ERROR: Incorrect argument format for option LogTime"));
         check("Example\n", Err("ERROR: Please edit the example config file f"));
         let (settings, warnings) =
             parse("f", b"SafeBrowsing yes\nDatabaseMirror a\nDatabaseMirror b\n").unwrap();

@@ -17,6 +17,11 @@ use crate::clamav::{Code, Level, Voice as _};
 /// Says that privileges were given up already.
 const MARK: &str = "HOLDFAST_FRESHCLAM_USER";
 
+/// True for the program that goes on as the user.
+pub(super) fn are_given_up() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
 /// Gives up what is not needed; returns when there is nothing to give up.
 ///
 /// # Errors
@@ -28,8 +33,7 @@ pub(super) fn give_up(
 ) -> Result<(), u8> {
     let root = rustix::process::geteuid().is_root();
     let folder = Path::new(settings.text("DatabaseDirectory").unwrap_or_default());
-    let again = std::env::var_os(MARK).is_some();
-    if !root || again {
+    if !root || are_given_up() {
         return usable(folder, journal);
     }
     if settings.on("daemon") {

@@ -44,6 +44,10 @@ pub(super) fn run(settings: &Settings, program: Program<'_>, journal: &mut Journ
         Ok(names) => names,
         Err(code) => return Ended { error: Some(code), wanted: None },
     };
+    if names.is_empty() && settings.texts("DatabaseCustomURL").is_empty() {
+        journal.say(Level::Error, "perform_database_update: No databases requested.");
+        return Ended { error: Some(Code::Argument), wanted: None };
+    }
     if !settings.on("daemon") {
         journal.rule();
     }
