@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use hf_core::{Limits, ScanOptions};
+use hf_events::{Event, Events, EventsConfig, Kind, Opener, Outcome};
 use hf_onaccess::{ClamdConf, Content, Finding, Findings, Guard, Loaded, Settings};
 use hf_sig::PuaChoice;
 use hf_sys::privileges::Capabilities;
@@ -63,6 +65,18 @@ impl Orders {
         }
         let to = self.move_to.clone().map(Action::Move);
         to.or_else(|| self.copy_to.clone().map(Action::Copy))
+    }
+
+    /// Reads who is told events; nobody without a configuration.
+    fn events(&self) -> anyhow::Result<EventsConfig> {
+        let usual = Path::new(crate::settings::PATH);
+        let named = !self.config.as_os_str().is_empty();
+        let path = if named { self.config.as_path() } else { usual };
+        if named || path.exists() {
+            Ok(crate::settings::Settings::read(path)?.events)
+        } else {
+            Ok(EventsConfig::default())
+        }
     }
 
     /// Reads the settings.
@@ -126,6 +140,7 @@ pub(crate) fn run(orders: Orders) -> anyhow::Result<ExitCode> {
         out: settings.log.as_deref().map(open_log).transpose()?,
         action: orders.action(),
         like_clamav: orders.clamd_conf.is_some(),
+        told: Told::Later(orders.events()?),
     };
     notes.iter().for_each(|note| sink.line(&format!("note: {note}")));
     // Only a pipe is the supervisor's; a terminal or nothing is somebody who tries the command.
@@ -200,10 +215,67 @@ struct Sink {
     out: Option<File>,
     action: Option<Action>,
     like_clamav: bool,
+    told: Told,
+}
+
+/// Who is told events. They are reached with the first event: a thread that was started before the guard gave up its
+/// rights would keep them.
+enum Told {
+    Later(EventsConfig),
+    Now(Events),
+    Nobody,
+}
+
+impl Sink {
+    fn tell(&mut self, kind: Kind) {
+        if let Told::Later(config) = &self.told {
+            let started = (!config.is_silent()).then(|| Events::start(config));
+            self.told = match started {
+                None => Told::Nobody,
+                Some(Ok(events)) => Told::Now(events),
+                Some(Err(error)) => {
+                    self.line(&format!("events are told to nobody: {error}"));
+                    Told::Nobody
+                }
+            };
+        }
+        if let Told::Now(events) = &self.told {
+            events.tell(Event::now("on-access", kind));
+        }
+    }
+
+    fn tell_finding(&mut self, finding: &Finding) {
+        let path = finding.path.as_os_str().as_bytes().to_vec();
+        let program = finding.program.as_deref().unwrap_or(Path::new(""));
+        let opener = Opener {
+            pid: u32::try_from(finding.pid).ok().filter(|pid| *pid > 0),
+            uid: finding.user,
+            executable: program.as_os_str().as_bytes().to_vec(),
+        };
+        self.tell(Kind::Finding {
+            path: path.clone(),
+            size: finding.file.metadata().ok().map(|meta| meta.len()),
+            sha256: None,
+            name: finding.name.clone(),
+            origin: String::new(),
+            place: Vec::new(),
+            opener: Some(opener),
+        });
+        if finding.denied {
+            self.tell(Kind::Action {
+                path,
+                action: "deny".to_owned(),
+                outcome: Outcome::Success,
+                entry: None,
+                reason: String::new(),
+            });
+        }
+    }
 }
 
 impl Findings for Sink {
     fn found(&mut self, finding: Finding) {
+        self.tell_finding(&finding);
         let path = safe_path(&finding.path);
         let name = safe_lines(&finding.name);
         let text = if self.like_clamav {
