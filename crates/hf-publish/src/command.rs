@@ -59,6 +59,11 @@ pub(crate) fn unix_seconds() -> i64 {
 }
 
 fn command() -> Command {
+    served(built())
+}
+
+/// Commands of those who build releases and vouch for them.
+fn built() -> Command {
     Command::new("holdfast-publish")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Publish content for Holdfast: a channel, attestations, a log, a witness")
@@ -106,6 +111,11 @@ fn command() -> Command {
             .arg(texts("publisher", "Public key of a publisher, or a file of keys; remembered"))
             .arg(texts("witness", "URL=KEY of a witness, or URL=FILE of its keys; remembered")),
         )
+}
+
+/// Commands of those who keep a log, and of those who hand content out.
+fn served(command: Command) -> Command {
+    command
         .subcommand(
             with_home(Command::new("witness").about("Cosign logs that only grew"))
                 .arg(texts("log", "Public key of a log, or a file of keys; remembered"))

@@ -106,10 +106,8 @@ fn all(fault: &str) -> usize {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(call) = {
-                    let job = jobs.lock().expect("no thread panics with it").pop();
-                    job
-                } {
+                let next = || jobs.lock().expect("no thread panics with it").pop();
+                while let Some(call) = next() {
                     count.fetch_add(every(call, fault), Ordering::Relaxed);
                 }
             });
@@ -168,7 +166,7 @@ fn digest_in_use(root: &Path) -> Option<String> {
 }
 
 /// What is in use is whole; it is there if there was something; and all goes on.
-fn check(root: &PathBuf, was_there: bool, place: &str) {
+fn check(root: &Path, was_there: bool, place: &str) {
     if !root.exists() {
         return assert!(!was_there, "{place}");
     }

@@ -1,5 +1,7 @@
 //! `holdfast update`, `supplier`, `inventory` and `freshclam`, run as users run them, each with a state folder of its own.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

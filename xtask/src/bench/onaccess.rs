@@ -19,7 +19,8 @@ use crate::arguments::Arguments;
 
 /// Runs `bench onaccess`.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
-    let holdfast = arguments.value("--holdfast")?.unwrap_or_else(|| "target/release/holdfast".into());
+    let holdfast =
+        arguments.value("--holdfast")?.unwrap_or_else(|| "target/release/holdfast".into());
     let source = arguments.value("--tree")?.unwrap_or_else(|| "/usr/include".into());
     arguments.finish()?;
     let holdfast = fs::canonicalize(&holdfast).with_context(|| format!("no program {holdfast}"))?;
