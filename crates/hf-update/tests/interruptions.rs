@@ -78,7 +78,7 @@ fn work(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
     for round in 0..3u64 {
         let staging = store.staging("new")?;
         let mut offers = Vec::new();
-        for n in 0..24u64 {
+        for n in 0..15u64 {
             let name = format!("{n}.ndb");
             let path = staging.join(&name);
             // Most stay the same from one round to the next.
@@ -116,10 +116,10 @@ fn all(fault: &str) -> usize {
     count.load(Ordering::Relaxed)
 }
 
-/// Injects a fault at every call of one kind; a full disk at every third, which is the same in other files.
+/// Injects a fault at every call of one kind; a full disk at every fifth, which is the same in other files.
 fn every(call: &str, fault: &str) -> usize {
     let count = calls_of(call);
-    let step = if fault.starts_with("signal") { 1 } else { 3 };
+    let step = if fault.starts_with("signal") { 1 } else { 5 };
     let mut injected = 0;
     for n in (1..=count).step_by(step) {
         injected += 1;
