@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod channel;
 mod content;
 mod format;
 mod frame;
@@ -17,6 +18,7 @@ pub mod seeds;
 mod trust;
 mod vault;
 
+pub use channel::{channel_changes, channel_chunks, channel_manifest, channel_patch};
 pub use content::{SUFFIXES, cvd, match_pattern, sig_load};
 pub use format::{exe_view, fuzz_format, identify, image_hash};
 pub use frame::ipc_frame;

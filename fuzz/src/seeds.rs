@@ -59,6 +59,8 @@ pub fn write(folder: &Path) -> io::Result<()> {
     for (first, text) in TUF {
         put("trust_tuf", &[&[*first], text.as_bytes()].concat())?;
     }
+    put("channel_manifest", CHANNEL_MANIFEST.as_bytes())?;
+    put("channel_changes", CHANNEL_CHANGES.as_bytes())?;
     for text in BUNDLES {
         put("trust_bundle", text.as_bytes())?;
     }
@@ -231,3 +233,7 @@ const BUNDLES: &[&str] = &[
     "{\"format\":\"holdfast-proofs/1\",\"attestations\":[{\"note\":\"holdfast-attestation/1\\nset daily\\nrelease 1\\nmanifest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\npack sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb daily.pack\\nsource sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc daily.cvd\\nbuilder holdfast 0.1.0\\ntime 2026-11-30T20:00:00Z\\n\\n— alice.example/holdfast AAAAAAE=\\n\",\"proofs\":[\"c2sp.org/tlog-proof@v1\\nextra AAEC\\nindex 0\\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\\n\\nlog.example/holdfast\\n1\\nfw1a6sA/ThNlYpCXvxVAaSSWTGLMdFQ0ckzKYbpYHbg=\\n\\n— log.example/holdfast AAAAAAE=\\n\"]}],\"consistency\":[{\"log\":\"log.example/holdfast\",\"from\":1,\"to\":2,\"hashes\":[\"PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\"]}]}",
     "{\"format\":\"holdfast-trust-state/1\",\"sets\":{\"daily\":{\"release\":1,\"manifest\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"logs\":{\"l\":3}}},\"logs\":{\"l\":{\"size\":3,\"root\":\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\"}},\"latest\":\"2026-11-30T20:00:00Z\"}",
 ];
+
+/// A manifest with one source and no pack.
+const CHANNEL_MANIFEST: &str = r#"{"format":"holdfast-manifest/1","set":"main","release":1,"created":"2026-12-01T00:00:00Z","previous":null,"sources":[{"id":"own","title":"Own","author":"A","licence":"MIT","url":"","fetched":"2026-12-01T00:00:00Z","files":[]}],"packs":[],"changes":null}"#;
+const CHANNEL_CHANGES: &str = "{\"kind\":\"removed\",\"source\":\"own\",\"file\":\"a.ndb\",\"name\":\"X\",\"reason\":\"r\",\"line\":\"X:0:*:6162\"}\n";

@@ -23,7 +23,7 @@ pub use view::{HashHit, HashTables};
 use hf_core::signature::HashOf;
 use hf_pack::SectionId;
 
-use crate::Shape;
+use crate::{Numbered, Numbers, Shape, Writing};
 
 /// Kinds of digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,18 +153,33 @@ pub(crate) fn shape(id: SectionId) -> Option<Shape> {
             };
             return Some(Shape::Sorted { width });
         }
-        let beside = |numbers| Some(Shape::Beside { width: 4, of: digests, numbers });
-        if id == column(of, kind, Column::Sizes) {
-            return beside(false);
-        }
-        if id == column(of, kind, Column::Ordinals) {
-            return beside(true);
+        let beside = [Column::Sizes, Column::Ordinals].map(|part| column(of, kind, part));
+        if beside.contains(&id) {
+            return Some(Shape::Beside { width: 4, of: digests });
         }
         if id == column(of, kind, Column::Directory) {
             return Some(Shape::Words { word: 4, row: 4 });
         }
     }
     None
+}
+
+/// Returns the sections with numbers among these.
+pub(crate) fn numbers() -> Vec<Numbers> {
+    let tables = (0..OFS).flat_map(|of| (0..KINDS).map(move |kind| (of, kind)));
+    let mut all: Vec<Numbers> = tables
+        .map(|(of, kind)| Numbers {
+            section: column(of, kind, Column::Ordinals),
+            writing: Writing::Words { row: 4, at: 0, shift: 0, bits: 32 },
+            of: Numbered::Beside(column(of, kind, Column::Digests)),
+        })
+        .collect();
+    all.push(Numbers {
+        section: NAMES,
+        writing: Writing::Names(NAME_BLOCKS),
+        of: Numbered::Texts(STEM_ENDS, STEMS),
+    });
+    all
 }
 
 /// Bucket of a digest when there are `1 << bits` of them; at most 24.

@@ -33,5 +33,5 @@ pub use magic::MagicHit;
 pub use matcher::{MatchHit, Matcher, OpenMatcherError, Scope, Scratch, Statistics, Subject};
 pub use pcre::check_pcre;
 pub use phishing::LinkChecks;
-pub use shape::{Shape, shape};
+pub use shape::{Numbered, Numbers, Shape, Writing, numbers, shape};
 pub use small::Named;

@@ -3,20 +3,19 @@
 //! The manifest is believed for nothing: sources come from the channel by digest, or from a folder of the
 //! publisher's own, which has to hold the same; packs are built here.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use hf_channel::{Digest, MANIFEST_LEN_MAX, Manifest, layout};
-use hf_content::{COMPILER_VERSION, compile_folder};
+use hf_content::COMPILER_VERSION;
 use hf_trust::Time;
 use hf_trust::log::Note;
 use hf_trust::quorum::{Named, Statement};
 use hf_trust::tuf::{Limits, Reply, Step, Trusted, Updater};
-use hf_update::channel::{At, Mirror, assemble};
+use hf_update::channel::{At, Mirror, rebuild};
 use hf_update::{FetchOptions, Fetcher};
 
-use crate::build::chain;
 use crate::files;
 use crate::home::Home;
 use crate::keys::sign_note;
@@ -66,70 +65,6 @@ pub(crate) fn current(
     Ok((Manifest::parse(&bytes)?, bytes))
 }
 
-/// Rebuilds a release in a folder, and compares every digest.
-///
-/// # Errors
-/// A source is not the one that the manifest names, or a pack comes out differently.
-pub(crate) fn rebuild(
-    manifest: &Manifest,
-    mirror: &Mirror,
-    fetcher: &Fetcher,
-    own: Option<&Path>,
-    work: &Path,
-) -> Result<()> {
-    let (from, to, parts) = (work.join("sources"), work.join("packs"), work.join("parts"));
-    for folder in [&from, &to, &parts] {
-        fs::create_dir_all(folder)?;
-    }
-    let mirrors = [mirror.clone()];
-    let at = At { mirrors: &mirrors, fetcher, current: None, before: None, parts: &parts };
-    for blob in manifest.sources.iter().flat_map(|source| &source.files) {
-        let path = from.join(&blob.name);
-        match own {
-            Some(own) => {
-                let mine = own.join(&blob.name);
-                fs::copy(&mine, &path).with_context(|| format!("{}", mine.display()))?;
-                let (digest, _) = Digest::of_reader(File::open(&path)?)?;
-                ensure!(
-                    digest == blob.sha256,
-                    "{} is not the file of the release: {digest} and {}",
-                    mine.display(),
-                    blob.sha256
-                );
-            }
-            None => {
-                assemble(&at, blob, &path)?;
-            }
-        }
-    }
-    ensure!(
-        manifest.packs.iter().all(|pack| pack.compiler == COMPILER_VERSION),
-        "the release was built by another compiler version than {COMPILER_VERSION}: \
-         attest with the version that built it"
-    );
-    let packs = compile_folder(&from, &to).map_err(|err| anyhow::anyhow!(chain(&err)))?;
-    let mut built: Vec<(String, Digest)> = Vec::new();
-    for pack in packs {
-        let (digest, _) = Digest::of_reader(File::open(to.join(&pack.name))?)?;
-        built.push((pack.name, digest));
-    }
-    let mut named: Vec<(String, Digest)> =
-        manifest.packs.iter().map(|pack| (pack.blob.name.clone(), pack.blob.sha256)).collect();
-    built.sort();
-    named.sort();
-    for (name, digest) in &named {
-        match built.iter().find(|(other, _)| other == name) {
-            Some((_, own)) if own == digest => {}
-            Some((_, own)) => {
-                bail!("{name} comes out differently: {own}, the release says {digest}")
-            }
-            None => bail!("{name} does not come out of the sources"),
-        }
-    }
-    ensure!(built == named, "the sources give packs that the release does not name");
-    Ok(())
-}
-
 /// Attests the current release of a channel.
 ///
 /// # Errors
@@ -149,7 +84,11 @@ pub(crate) fn attest(
     let (manifest, bytes) = current(&mirror, &fetcher, root, &home.operator.set, now)?;
     let work = home.dir.join("state/attest");
     let _ = fs::remove_dir_all(&work);
-    let rebuilt = rebuild(&manifest, &mirror, &fetcher, own, &work);
+    let (mirrors, parts) = ([mirror.clone()], work.join("parts"));
+    fs::create_dir_all(&parts)?;
+    let at =
+        At { mirrors: &mirrors, fetcher: &fetcher, current: None, before: None, parts: &parts };
+    let rebuilt = rebuild(&manifest, &at, own, &work);
     let _ = fs::remove_dir_all(&work);
     rebuilt?;
     let digest = Digest::of(&bytes);

@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use hf_channel::patch::Table;
 use hf_channel::{
     Blob, Digest, MANIFEST_LEN_MAX, Manifest, PackEntry, PatchEntry, SourceEntry, Stored, chunks,
     layout, patch,
@@ -254,11 +253,11 @@ impl Store<'_> {
             return Ok(None);
         }
         let map = map(&path)?;
-        let tables: Vec<Table> = match (pack, File::open(&path).ok().map(Pack::open)) {
+        let (tables, seen) = match (pack, File::open(&path).ok().map(Pack::open)) {
             (Some(new), Some(Ok(old))) => patch_tables(&old, new),
-            _ => Vec::new(),
+            _ => Default::default(),
         };
-        let made = patch::make((&map, old), new, &tables);
+        let made = patch::make((&map, old), new, &tables, &seen);
         if made.len() as u64 > whole / 2 {
             return Ok(None);
         }

@@ -17,6 +17,8 @@ mod history;
 mod memory;
 mod mirror;
 mod monitor;
+mod rebuild;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +38,8 @@ pub use history::{Attested, Origin, Release, kept_lines, origins, releases};
 pub use memory::{Kept, Memory, MemoryError};
 pub use mirror::{Mirror, MirrorError, NoMirror};
 pub use monitor::{Alarm, AlarmKind, Followed, Monitor, MonitorError};
+pub use rebuild::{RebuildError, rebuild};
+pub use verify::{Verified, verify};
 
 /// What is taken of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -343,12 +347,6 @@ fn proof_of(accepted: &Accepted) -> String {
 
 fn memory_error(error: MemoryError) -> SourceError {
     SourceError::io(error.path, error.kind)
-}
-
-/// Returns a set's manifest digest as text.
-#[must_use]
-pub fn manifest_digest(bytes: &[u8]) -> Digest {
-    Digest::of(bytes)
 }
 
 /// Returns where a channel's source remembers things below a store.

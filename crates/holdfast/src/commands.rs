@@ -1,5 +1,6 @@
 //! The commands of `holdfast`, from which help, manual pages and completions are generated.
 
+mod channel;
 mod config;
 mod content;
 mod daemon;
@@ -57,6 +58,8 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "supplier" => supplier::run(matches),
         "inventory" => supplier::inventory(matches),
         "update" => update::run(matches),
+        "verify" => channel::verify::run(matches),
+        "monitor" => channel::monitor::run(matches),
         "completions" => print::completions(matches),
         _ => print::manual(matches),
     };

@@ -4,9 +4,8 @@ use std::io::{self, BufReader, Read, Write};
 
 use flate2::read::ZlibDecoder;
 
-use super::{
-    COPY, DIFF1, DIFF4, DIFF8, HEADER_LEN, INSERT, MAGIC, MAP, MAPS_MAX, STEPS_MAX, varint,
-};
+use super::view::{Map, View, read_views};
+use super::{COPY, DIFF4, DIFF8, HEADER_LEN, INSERT, MAGIC, MAPS_MAX, STEPS_MAX, varint};
 use crate::{Digest, Hasher};
 
 /// A patch was refused, or the new blob could not be written.
@@ -54,16 +53,21 @@ pub fn apply(
         return Err(ApplyError::OtherNew);
     }
     let [ops, bytes, differences, maps] = [(); 4].map(|()| stream(&mut rest));
+    let mut maps = reader(maps?);
+    let known = read_maps(&mut maps)?;
+    let views = read_views(&mut maps, old.len(), known.len())?;
     let mut work = Work {
         old,
+        views,
         old_at: 0,
         left: wanted.1,
         bytes: reader(bytes?),
         differences: reader(differences?),
-        maps: read_maps(&mut reader(maps?))?,
+        maps: known,
         out,
         hasher: Hasher::default(),
         buffer: vec![0; BUFFER],
+        other: vec![0; BUFFER],
     };
     let mut ops = reader(ops?);
     while let Some(op) = varint::read(&mut ops).map_err(damaged)? {
@@ -94,14 +98,13 @@ fn stream<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], ApplyError> {
     Ok(stream)
 }
 
-/// Steps: from this value on, so much is added.
-type Map = Vec<(u32, u32)>;
-
 fn read_maps(reader: &mut Stream<'_>) -> Result<Vec<Map>, ApplyError> {
     let end = ApplyError::Damaged("a map ends early");
     let mut maps = Vec::new();
     let mut steps_left = STEPS_MAX;
-    while let Some(count) = varint::read(reader).map_err(damaged)? {
+    let number = varint::read(reader).map_err(damaged)?.unwrap_or(0);
+    for _ in 0..number {
+        let count = varint::read(reader).map_err(damaged)?.unwrap_or(u64::MAX);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if maps.len() >= MAPS_MAX || count > steps_left {
             return Err(ApplyError::Damaged("too many maps"));
@@ -123,6 +126,7 @@ fn read_maps(reader: &mut Stream<'_>) -> Result<Vec<Map>, ApplyError> {
 
 struct Work<'a, W> {
     old: &'a [u8],
+    views: Vec<View>,
     old_at: usize,
     /// Bytes still to be written.
     left: u64,
@@ -132,6 +136,7 @@ struct Work<'a, W> {
     out: W,
     hasher: Hasher,
     buffer: Vec<u8>,
+    other: Vec<u8>,
 }
 
 impl<'a, W: Write> Work<'a, W> {
@@ -145,27 +150,57 @@ impl<'a, W: Write> Work<'a, W> {
         }
         let end = ApplyError::Damaged("an operation ends early");
         let Some(moved) = varint::read_signed(ops).map_err(damaged)? else { return Err(end) };
-        let bytes = len.checked_mul(if kind == MAP { 4 } else { 1 });
         let outside = ApplyError::Damaged("an operation reaches outside of the old file");
         let start = i64::try_from(self.old_at).ok().and_then(|at| at.checked_add(moved));
         let start = start.and_then(|start| usize::try_from(start).ok());
-        let end_at = bytes.and_then(|len| start?.checked_add(usize::try_from(len).ok()?));
+        let end_at = start.and_then(|start| start.checked_add(usize::try_from(len).ok()?));
         let (Some(start), Some(end_at)) = (start, end_at) else { return Err(outside) };
-        let old = self.old;
-        let Some(piece) = old.get(start..end_at) else { return Err(outside) };
-        self.old_at = end_at;
-        match kind {
-            COPY => self.put(piece),
-            DIFF1 => self.add::<1>(piece),
-            DIFF4 => self.add::<4>(piece),
-            DIFF8 => self.add::<8>(piece),
-            MAP => {
-                let number = varint::read(ops).map_err(damaged)?;
-                let number = number.and_then(|number| usize::try_from(number).ok());
-                self.map(piece, number.unwrap_or(usize::MAX))
-            }
-            _ => Err(ApplyError::Damaged("unknown operation")),
+        if end_at > self.old.len() {
+            return Err(outside);
         }
+        self.old_at = end_at;
+        let mut at = start;
+        while at < end_at {
+            let part = (end_at - at).min(BUFFER);
+            match kind {
+                COPY => self.copy(at, part)?,
+                DIFF4 => self.add::<4>(at, part)?,
+                DIFF8 => self.add::<8>(at, part)?,
+                _ => return Err(ApplyError::Damaged("unknown operation")),
+            }
+            at += part;
+        }
+        Ok(())
+    }
+
+    /// Returns whether a view lies over some bytes of the old version.
+    fn is_seen(&self, start: usize, len: usize) -> bool {
+        let end = start + len;
+        self.views.iter().any(|view| view.range.start < end && start < view.range.end)
+    }
+
+    /// Fills a buffer with bytes of the old version, as they are seen through the views.
+    fn look(&self, start: usize, buffer: &mut [u8]) {
+        if let Some(piece) = self.old.get(start..start + buffer.len()) {
+            buffer.copy_from_slice(piece);
+        }
+        for view in &self.views {
+            if let Some(map) = self.maps.get(view.map) {
+                view.show(self.old, start, buffer, map);
+            }
+        }
+    }
+
+    fn copy(&mut self, start: usize, len: usize) -> Result<(), ApplyError> {
+        if !self.is_seen(start, len) {
+            let old = self.old;
+            return self.put(old.get(start..start + len).unwrap_or_default());
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.look(start, &mut buffer[..len]);
+        self.put(&buffer[..len])?;
+        self.buffer = buffer;
+        Ok(())
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), ApplyError> {
@@ -191,38 +226,21 @@ impl<'a, W: Write> Work<'a, W> {
         Ok(())
     }
 
-    fn add<const N: usize>(&mut self, old: &[u8]) -> Result<(), ApplyError> {
-        if !old.len().is_multiple_of(N) {
+    fn add<const N: usize>(&mut self, start: usize, len: usize) -> Result<(), ApplyError> {
+        if !len.is_multiple_of(N) {
             return Err(ApplyError::Damaged("differences of a broken word"));
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        for piece in old.chunks(BUFFER) {
-            let part = &mut buffer[..piece.len()];
-            self.differences.read_exact(part).map_err(damaged)?;
-            for (to, from) in part.chunks_exact_mut(N).zip(piece.chunks_exact(N)) {
-                let (a, b) = (word::<N>(to), word::<N>(from));
-                to.copy_from_slice(&a.wrapping_add(b).to_le_bytes()[..N]);
-            }
-            self.put(&buffer[..piece.len()])?;
+        let mut other = std::mem::take(&mut self.other);
+        self.look(start, &mut other[..len]);
+        let part = &mut buffer[..len];
+        self.differences.read_exact(part).map_err(damaged)?;
+        for (to, from) in part.chunks_exact_mut(N).zip(other[..len].chunks_exact(N)) {
+            let (a, b) = (word::<N>(to), word::<N>(from));
+            to.copy_from_slice(&a.wrapping_add(b).to_le_bytes()[..N]);
         }
-        self.buffer = buffer;
-        Ok(())
-    }
-
-    fn map(&mut self, old: &[u8], number: usize) -> Result<(), ApplyError> {
-        let maps = std::mem::take(&mut self.maps);
-        let map = maps.get(number).ok_or(ApplyError::Damaged("there is no such map"))?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        for piece in old.chunks(BUFFER) {
-            for (to, from) in buffer.chunks_exact_mut(4).zip(piece.chunks_exact(4)) {
-                let value = word::<4>(from) as u32;
-                let step = map.partition_point(|(first, _)| *first <= value);
-                let add = step.checked_sub(1).and_then(|at| map.get(at)).map_or(0, |(_, add)| *add);
-                to.copy_from_slice(&value.wrapping_add(add).to_le_bytes());
-            }
-            self.put(&buffer[..piece.len()])?;
-        }
-        (self.buffer, self.maps) = (buffer, maps);
+        self.put(&buffer[..len])?;
+        (self.buffer, self.other) = (buffer, other);
         Ok(())
     }
 }

@@ -12,6 +12,9 @@ use super::make::Draft;
 
 /// Ours: short enough for what lies between two changes of one signature in a thousand.
 const BLOCK: usize = 32;
+/// Ours: how far behind a change the old version is looked at first, and how often.
+const NEAR: usize = 1024;
+const STEP: usize = 8;
 /// Factor of the rolling hash, odd.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -70,8 +73,11 @@ impl<'a> Blocks<'a> {
             let window = &new[at..at + BLOCK];
             let value = rolling.unwrap_or_else(|| hash(window));
             let guess = expected.map(|old| old + (at - done));
+            // Where much looks alike, the place that goes on is better than any other.
+            let near = expected.filter(|_| (at - done).is_multiple_of(STEP) && at - done < NEAR);
             let found = guess
                 .filter(|old| self.old.get(*old..*old + BLOCK) == Some(window))
+                .or_else(|| near.and_then(|old| self.near(old, window)))
                 .or_else(|| self.find(value, window));
             let Some(start) = found else {
                 let next = new.get(at + BLOCK).copied();
@@ -87,6 +93,22 @@ impl<'a> Blocks<'a> {
             (rolling, expected) = (None, Some(start + len));
         }
         draft.insert(&new[done..]);
+    }
+
+    /// Looks for a window a little behind where the old version would go on.
+    fn near(&self, from: usize, window: &[u8]) -> Option<usize> {
+        let end = (from + NEAR).min(self.old.len());
+        let part = self.old.get(from..end)?;
+        let first = *window.first()?;
+        let mut at = 0;
+        while let Some(found) = part.get(at..)?.iter().position(|byte| *byte == first) {
+            at += found;
+            if part.get(at..at + window.len()) == Some(window) {
+                return Some(from + at);
+            }
+            at += 1;
+        }
+        None
     }
 
     fn roll(&self, hash: u64, gone: u8, next: u8) -> u64 {

@@ -1,5 +1,6 @@
 //! Finds a patch between two versions of a blob.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::ops::Range;
 
@@ -7,8 +8,9 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use super::blocks::Blocks;
-use super::rows::{Alignment, learn_map, sorted};
-use super::{COPY, DIFF4, DIFF8, HEADER_LEN, INSERT, MAGIC, MAP, varint, words};
+use super::rows::{Alignment, learn_map, sorted, steps_of};
+use super::view::{Kind, Map, View};
+use super::{COPY, DIFF4, DIFF8, HEADER_LEN, INSERT, MAGIC, varint, words};
 use crate::Digest;
 
 /// What the maker knows of a part of the blob.
@@ -36,8 +38,6 @@ pub enum TableKind {
         width: usize,
         /// Which table.
         of: usize,
-        /// The rows are words of 32 bits that number something: they move together.
-        numbers: bool,
     },
     /// Words of 4 or 8 bytes, in rows of so many bytes, that mostly move by the same amount.
     Words {
@@ -48,6 +48,65 @@ pub enum TableKind {
     },
 }
 
+/// Numbers in a part of the old version that move together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where they are.
+    pub old: Range<usize>,
+    /// How they are written.
+    pub kind: SeenKind,
+    /// By what they move.
+    pub by: Moves,
+}
+
+/// How numbers are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SeenKind {
+    /// In rows of `row` bytes, in the word of 32 bits at `at`: `bits` bits, above `shift` others.
+    Words {
+        /// Bytes of a row.
+        row: usize,
+        /// Where in a row.
+        at: usize,
+        /// Lower bits that are something else.
+        shift: u32,
+        /// Bits of the number.
+        bits: u32,
+    },
+    /// As varints of three bytes, among others.
+    Varints,
+    /// In front of records of names (`varint(number << 2 | count)`, then `count` varints), where some of
+    /// which begin is told by 64-bit numbers in another part.
+    Names {
+        /// That part.
+        blocks: Range<usize>,
+    },
+}
+
+/// By what numbers move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moves {
+    /// They number the rows of a table.
+    Rows {
+        /// Which.
+        of: usize,
+    },
+    /// They stand beside the rows of a sorted table, at the same places of these parts.
+    Learned {
+        /// Which.
+        of: usize,
+        /// Where they are in the new version.
+        new: Range<usize>,
+    },
+    /// They number texts, whose ends (32-bit numbers) and bytes are in these parts.
+    Texts {
+        /// Ends and bytes in the old version.
+        old: (Range<usize>, Range<usize>),
+        /// Ends and bytes in the new version.
+        new: (Range<usize>, Range<usize>),
+    },
+}
+
 /// Collects operations.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -55,7 +114,6 @@ pub(super) struct Draft {
     bytes: Vec<u8>,
     differences: Vec<u8>,
     maps: Vec<u8>,
-    map_count: u64,
     old_at: usize,
     /// A copy or an insertion that may still grow.
     copy: Option<Range<usize>>,
@@ -107,18 +165,8 @@ impl Draft {
         }
     }
 
-    /// Words of the old blob, moved by a map.
-    pub(super) fn mapped(&mut self, range: Range<usize>, map: u64) {
-        if range.is_empty() {
-            return;
-        }
-        self.end();
-        self.old_op(MAP, range.len() as u64 / 4, range.start, range.end);
-        varint::put(&mut self.ops, map);
-    }
-
     /// Adds a map: from each value on, so much is added.
-    pub(super) fn add_map(&mut self, steps: &[(u32, u32)]) -> u64 {
+    fn add_map(&mut self, steps: &Map) {
         varint::put(&mut self.maps, steps.len() as u64);
         let (mut from, mut add) = (0u32, 0u32);
         for (first, more) in steps {
@@ -126,8 +174,6 @@ impl Draft {
             varint::put_signed(&mut self.maps, i64::from(more.wrapping_sub(add) as i32));
             (from, add) = (*first, *more);
         }
-        self.map_count += 1;
-        self.map_count - 1
     }
 
     fn end(&mut self) {
@@ -177,24 +223,154 @@ impl Draft {
 
 /// Returns a patch from one version of a blob to another.
 ///
-/// `tables` are what is known of parts of the blob, in order and without overlap in both versions;
-/// where they are wrong, the patch is larger and no less right. The rest is searched for blocks
-/// of the old version, in linear time and with memory of a quarter of what is searched.
+/// `tables` are what is known of parts of the blob, in order and without overlap in both versions, and
+/// `seen` where numbers stand that move with them, in the order in which maps can be made; where any of it
+/// is wrong, the patch is larger and no less right. The rest is searched for blocks of the old version, in
+/// linear time. Memory: a copy of the old version when `seen` is not empty, and a quarter of what is searched.
 #[must_use]
 pub fn make(
     (old, old_digest): (&[u8], &Digest),
     (new, new_digest): (&[u8], &Digest),
     tables: &[Table],
+    seen: &[Seen],
 ) -> Vec<u8> {
+    let tables: Vec<&Table> = tables
+        .iter()
+        .map(|table| {
+            let fits = table.old.start <= table.old.end
+                && table.old.end <= old.len()
+                && table.new.start <= table.new.end
+                && table.new.end <= new.len();
+            if fits { table } else { &NO_TABLE }
+        })
+        .collect();
     let mut draft = Draft::default();
-    let fits = |table: &&Table| {
-        table.old.end <= old.len() && table.new.end <= new.len() && table.new.start <= table.new.end
-    };
+    let (views, maps) = views(old, new, &tables, seen);
+    varint::put(&mut draft.maps, maps.len() as u64);
+    maps.iter().for_each(|map| draft.add_map(map));
+    varint::put(&mut draft.maps, views.len() as u64);
+    views.iter().for_each(|view| view.write(&mut draft.maps));
+    let viewed = through(old, &views, &maps);
+    write(viewed.as_deref().unwrap_or(old), new, &tables, &mut draft);
+    draft.finish((old.len(), old_digest), (new.len(), new_digest))
+}
+
+static NO_TABLE: Table = Table { old: 0..0, new: 0..0, kind: TableKind::Sorted { width: 1 } };
+
+/// Returns the old version as it is seen through views; none when there are none.
+fn through(old: &[u8], views: &[View], maps: &[Map]) -> Option<Vec<u8>> {
+    if views.is_empty() {
+        return None;
+    }
+    let mut viewed = old.to_vec();
+    for view in views {
+        let map = maps.get(view.map)?;
+        let start = view.range.start;
+        view.show(old, start, viewed.get_mut(view.range.clone())?, map);
+    }
+    Some(viewed)
+}
+
+/// Makes views and their maps, one after the other: what is seen by then helps to align tables.
+fn views(old: &[u8], new: &[u8], tables: &[&Table], seen: &[Seen]) -> (Vec<View>, Vec<Map>) {
+    let (mut views, mut maps): (Vec<View>, Vec<Map>) = (Vec::new(), Vec::new());
+    for seen in seen {
+        let overlaps =
+            |view: &View| view.range.start < seen.old.end && seen.old.start < view.range.end;
+        if seen.old.start > seen.old.end || seen.old.end > old.len() || views.iter().any(overlaps) {
+            continue;
+        }
+        let map = match &seen.by {
+            Moves::Rows { of } => tables.get(*of).map(|table| {
+                let part = through(&old[table.old.clone()], &local(&views, &table.old), &maps);
+                let part = part.as_deref().unwrap_or(&old[table.old.clone()]);
+                steps_of(&align(part, &new[table.new.clone()], table.kind))
+            }),
+            Moves::Learned { of, new: beside } => tables.get(*of).and_then(|table| {
+                let alignment = align(&old[table.old.clone()], &new[table.new.clone()], table.kind);
+                Some(learn_map(&alignment, &old[seen.old.clone()], new.get(beside.clone())?))
+            }),
+            Moves::Texts { old: before, new: after } => {
+                (|| Some(text_map(&texts(old, before)?, &texts(new, after)?)))()
+            }
+        };
+        let Some(map) = map.filter(|map| map.iter().any(|(_, add)| *add != 0)) else { continue };
+        let kind = match &seen.kind {
+            SeenKind::Words { row, at, shift, bits } => {
+                Kind::Words { row: *row, at: *at, shift: *shift, bits: *bits }
+            }
+            SeenKind::Varints => Kind::Varints,
+            SeenKind::Names { blocks } => Kind::Names { blocks: blocks.clone() },
+        };
+        views.push(View { kind, range: seen.old.clone(), map: maps.len() });
+        maps.push(map);
+    }
+    (views, maps)
+}
+
+/// Returns the views of words that lie in a part, as views of that part alone.
+fn local(views: &[View], part: &Range<usize>) -> Vec<View> {
+    let inside = views.iter().filter(|view| {
+        matches!(view.kind, Kind::Words { .. })
+            && part.start <= view.range.start
+            && view.range.end <= part.end
+    });
+    let moved = inside.map(|view| View {
+        range: view.range.start - part.start..view.range.end - part.start,
+        ..view.clone()
+    });
+    moved.collect()
+}
+
+/// Returns which rows of a table belong together.
+fn align(old: &[u8], new: &[u8], kind: TableKind) -> Alignment {
+    match kind {
+        TableKind::Sorted { width } if width > 0 => sorted(old, new, width),
+        TableKind::Words { word: word @ (4 | 8), row } if row > 0 && row.is_multiple_of(word) => {
+            words::align(old, new, word, row)
+        }
+        _ => Alignment::default(),
+    }
+}
+
+type Texts<'a> = Vec<&'a [u8]>;
+
+fn texts<'a>(bytes: &'a [u8], (ends, text): &(Range<usize>, Range<usize>)) -> Option<Texts<'a>> {
+    let text = bytes.get(text.clone())?;
+    let mut from = 0;
+    let ends = bytes.get(ends.clone())?.as_chunks::<4>().0.iter();
+    ends.map(|end| {
+        let end = u32::from_le_bytes(*end) as usize;
+        let found = text.get(from..end);
+        from = end;
+        found
+    })
+    .collect()
+}
+
+fn text_map(old: &[&[u8]], new: &[&[u8]]) -> Map {
+    let places: HashMap<&[u8], usize> =
+        new.iter().enumerate().map(|(at, text)| (*text, at)).collect();
+    let mut map = Map::new();
+    for (at, text) in old.iter().enumerate() {
+        let Some(place) = places.get(text) else { continue };
+        let add = (*place as u32).wrapping_sub(at as u32);
+        if map.last().map_or(0, |(_, last)| *last) != add {
+            map.push((at as u32, add));
+        }
+    }
+    map
+}
+
+/// Writes the operations for the whole blob.
+fn write(old: &[u8], new: &[u8], tables: &[&Table], draft: &mut Draft) {
     let mut at = 0;
     let mut rest: Vec<Range<usize>> = Vec::new();
-    for table in tables.iter().filter(fits).filter(|table| table.old.start <= table.old.end) {
-        rest.push(at..table.old.start.max(at));
-        at = at.max(table.old.end);
+    for table in tables {
+        if !table.old.is_empty() {
+            rest.push(at..table.old.start.max(at));
+            at = at.max(table.old.end);
+        }
     }
     rest.push(at..old.len());
     let blocks = Blocks::new(old, &rest);
@@ -202,15 +378,14 @@ pub fn make(
     let mut at = 0;
     for table in tables {
         let mut alignment = None;
-        if fits(&table) && table.old.start <= table.old.end && table.new.start >= at {
-            blocks.search(&new[at..table.new.start], &mut draft);
-            alignment = one_table(old, new, table, &alignments, &mut draft);
+        if !table.new.is_empty() && table.new.start >= at {
+            blocks.search(&new[at..table.new.start], draft);
+            alignment = one_table(old, new, table, &alignments, draft);
             at = table.new.end;
         }
         alignments.push(alignment);
     }
-    blocks.search(&new[at..], &mut draft);
-    draft.finish((old.len(), old_digest), (new.len(), new_digest))
+    blocks.search(&new[at..], draft);
 }
 
 /// Writes the operations of one table, and returns how its rows belong together.
@@ -228,29 +403,19 @@ fn one_table(
     match table.kind {
         TableKind::Sorted { width } if whole(width) => {
             let alignment = sorted(old_part, new_part, width);
-            alignment.write(table.old.start, new_part, width, None, draft);
+            alignment.write(table.old.start, new_part, width, draft);
             Some(alignment)
         }
-        TableKind::Beside { width, of, numbers } if whole(width) => {
+        TableKind::Beside { width, of } if whole(width) => {
             let alignment = alignments.get(of).and_then(Option::as_ref);
             let alignment = alignment.filter(|alignment| {
                 alignment.old_rows * width == old_part.len()
                     && alignment.new_rows * width == new_part.len()
             });
             match alignment {
-                Some(alignment) if numbers && width == 4 => {
-                    let (steps, fitting) = learn_map(alignment, old_part, new_part);
-                    let map = draft.add_map(&steps);
-                    fitting.write(table.old.start, new_part, width, Some(map), draft);
-                }
                 Some(alignment) => {
-                    alignment.equal_only(old_part, new_part, width).write(
-                        table.old.start,
-                        new_part,
-                        width,
-                        None,
-                        draft,
-                    );
+                    let equal = alignment.equal_only(old_part, new_part, width);
+                    equal.write(table.old.start, new_part, width, draft);
                 }
                 None => draft.insert(new_part),
             }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::make::Draft;
+use super::view::Map;
 
 /// Runs of rows that are in both tables, in order.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +15,16 @@ pub(super) struct Alignment {
 }
 
 impl Alignment {
-    fn push(&mut self, old: usize, new: usize) {
+    pub(super) fn of(old_rows: usize, new_rows: usize) -> Self {
+        Self { old_rows, new_rows, runs: Vec::new() }
+    }
+
+    /// Returns the runs: first row in old, first row in new, number of rows.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+        self.runs.iter().copied()
+    }
+
+    pub(super) fn push(&mut self, old: usize, new: usize) {
         match self.runs.last_mut() {
             Some((o, n, len)) if *o + *len == old && *n + *len == new => *len += 1,
             _ => self.runs.push((old, new, 1)),
@@ -38,22 +48,12 @@ impl Alignment {
     }
 
     /// Writes a table: runs from the old one, all other rows as new bytes.
-    pub(super) fn write(
-        &self,
-        old_off: usize,
-        new: &[u8],
-        width: usize,
-        map: Option<u64>,
-        draft: &mut Draft,
-    ) {
+    pub(super) fn write(&self, old_off: usize, new: &[u8], width: usize, draft: &mut Draft) {
         let mut at = 0;
         for (old_row, new_row, len) in &self.runs {
             draft.insert(&new[at * width..new_row * width]);
             let range: Range<usize> = old_off + old_row * width..old_off + (old_row + len) * width;
-            match map {
-                Some(map) => draft.mapped(range, map),
-                None => draft.copy(range),
-            }
+            draft.copy(range);
             at = new_row + len;
         }
         draft.insert(&new[at * width..]);
@@ -82,13 +82,28 @@ pub(super) fn sorted(old: &[u8], new: &[u8], width: usize) -> Alignment {
     alignment
 }
 
-/// Learns how numbers move, from rows that belong together; returns the steps of the map, and the
-/// rows for which it is right.
-pub(super) fn learn_map(
-    alignment: &Alignment,
-    old: &[u8],
-    new: &[u8],
-) -> (Vec<(u32, u32)>, Alignment) {
+/// Returns how row numbers move.
+pub(super) fn steps_of(alignment: &Alignment) -> Map {
+    let mut steps = Map::new();
+    for (old, new, _) in &alignment.runs {
+        let add = (*new as u32).wrapping_sub(*old as u32);
+        if steps.last().map_or(0, |(_, last)| *last) != add {
+            steps.push((*old as u32, add));
+        }
+    }
+    if !steps.is_empty() {
+        // Behind the rows are numbers that stand for none.
+        steps.push((alignment.old_rows as u32, 0));
+    }
+    steps.truncate(STEPS);
+    steps
+}
+
+/// Ours: steps of one map.
+const STEPS: usize = super::STEPS_MAX / super::MAPS_MAX;
+
+/// Learns how numbers move, from rows that belong together.
+pub(super) fn learn_map(alignment: &Alignment, old: &[u8], new: &[u8]) -> Map {
     let number = |table: &[u8], at: usize| {
         let bytes = row(table, at, 4).first_chunk();
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
@@ -98,26 +113,17 @@ pub(super) fn learn_map(
         .map(|(o, n)| (number(old, o), number(new, n).wrapping_sub(number(old, o))))
         .collect();
     moved.sort_unstable();
-    let mut steps: Vec<(u32, u32)> = Vec::new();
+    let mut steps = Map::new();
     for (at, (value, add)) in moved.iter().enumerate() {
-        if steps.last().is_some_and(|(_, last)| last == add) {
+        if steps.last().map_or(0, |(_, last)| *last) == *add {
             continue;
         }
         // One odd row is cheaper as new bytes than as two steps.
         let lasts = moved.get(at + 1).is_none_or(|(_, next)| next == add);
-        if (lasts || steps.is_empty()) && steps.last().is_none_or(|(from, _)| from < value) {
+        if lasts && steps.last().is_none_or(|(from, _)| from < value) {
             steps.push((*value, *add));
         }
     }
-    steps.truncate(super::STEPS_MAX / super::MAPS_MAX);
-    let mut right = Alignment { runs: Vec::new(), ..*alignment };
-    for (o, n) in alignment.pairs() {
-        let value = number(old, o);
-        let step = steps.partition_point(|(from, _)| *from <= value);
-        let add = step.checked_sub(1).and_then(|at| steps.get(at)).map_or(0, |(_, add)| *add);
-        if value.wrapping_add(add) == number(new, n) {
-            right.push(o, n);
-        }
-    }
-    (steps, right)
+    steps.truncate(STEPS);
+    steps
 }

@@ -7,9 +7,27 @@
 use std::ops::Range;
 
 use super::make::Draft;
+use super::rows::Alignment;
 
 /// Ours: rows that may have come or gone at one place.
 const WINDOW: usize = 24;
+
+/// Returns which rows of two tables move together.
+pub(super) fn align(old: &[u8], new: &[u8], word: usize, row: usize) -> Alignment {
+    let (old_rows, new_rows) = (old.len() / row, new.len() / row);
+    let mut alignment = Alignment::of(old_rows, new_rows);
+    let pair = Pair { old, new, word, row };
+    let (mut o, mut n) = (0, 0);
+    while n < new_rows && o < old_rows {
+        if !pair.follows(o, n) {
+            let (skip_old, skip_new) = pair.resync(o, n, old_rows, new_rows).unwrap_or((0, 0));
+            (o, n) = (o + skip_old, n + skip_new);
+        }
+        alignment.push(o, n);
+        (o, n) = (o + 1, n + 1);
+    }
+    alignment
+}
 
 /// Writes a table in words of `word` bytes and rows of `row` bytes.
 pub(super) fn write(
@@ -20,36 +38,15 @@ pub(super) fn write(
     row: usize,
     draft: &mut Draft,
 ) {
-    let table = &old[old_range.clone()];
-    let (old_rows, new_rows) = (table.len() / row, new.len() / row);
-    let pair = Pair { old: table, new, word, row };
-    let (mut o, mut n) = (0, 0);
-    // The run that is being collected, in rows.
-    let mut run: Option<(usize, usize)> = None;
-    let flush = |run: &mut Option<(usize, usize)>, o: usize, n: usize, draft: &mut Draft| {
-        if let Some((ro, rn)) = run.take() {
-            let range = old_range.start + ro * row..old_range.start + o * row;
-            draft.words(word, old, range, &new[rn * row..n * row]);
-        }
-    };
-    while n < new_rows && o < old_rows {
-        if pair.follows(o, n) {
-            run.get_or_insert((o, n));
-            (o, n) = (o + 1, n + 1);
-            continue;
-        }
-        let (skip_old, skip_new) = pair.resync(o, n, old_rows, new_rows).unwrap_or((0, 0));
-        if (skip_old, skip_new) == (0, 0) {
-            run.get_or_insert((o, n));
-            (o, n) = (o + 1, n + 1);
-            continue;
-        }
-        flush(&mut run, o, n, draft);
-        draft.insert(&new[n * row..(n + skip_new) * row]);
-        (o, n) = (o + skip_old, n + skip_new);
+    let alignment = align(&old[old_range.clone()], new, word, row);
+    let mut at = 0;
+    for (o, n, len) in alignment.runs() {
+        draft.insert(&new[at * row..n * row]);
+        let range = old_range.start + o * row..old_range.start + (o + len) * row;
+        draft.words(word, old, range, &new[n * row..(n + len) * row]);
+        at = n + len;
     }
-    flush(&mut run, o, n, draft);
-    draft.insert(&new[n * row..]);
+    draft.insert(&new[at * row..]);
 }
 
 struct Pair<'a> {

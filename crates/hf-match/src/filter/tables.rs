@@ -267,7 +267,7 @@ impl Seen {
 
 /// The format's: literal, signatures, their number, member to verify, bytes in front, form, part,
 /// length of the literal, where its stretch begins, whether case matters.
-const SITE_LEN: usize = 24;
+pub(crate) const SITE_LEN: usize = 24;
 /// Ours: reads of memory that a processor does at a time, and some more.
 const GROUP_LEN: usize = 16;
 /// Ours: more entries in a row occur in no table that was made by us.

@@ -86,7 +86,7 @@ pub fn check(
     let mut asked = 0usize;
     let refreshed = refresh(&mut updater, mirror, fetcher, &mut asked);
     for stored in updater.stored() {
-        memory.set_trusted(stored.role.name(), &stored.bytes)?;
+        memory.set_trusted(&stored)?;
     }
     refreshed?;
     // Nothing new, and proofs that are young enough: one question was all.
@@ -100,7 +100,7 @@ pub fn check(
     }
     let target = find(&mut updater, channel, mirror, fetcher)?;
     for stored in updater.stored() {
-        memory.set_trusted(stored.role.name(), &stored.bytes)?;
+        memory.set_trusted(&stored)?;
     }
     let bytes = manifest_of(&target, mirror, fetcher, memory)?;
     let manifest = Manifest::parse(&bytes)?;
@@ -113,7 +113,7 @@ pub fn check(
     let accepted = quorum(channel, mirror, fetcher, memory, (&digest, &bundle), now)?;
     fits(&manifest, &accepted)?;
     let new = memory.last_digest() != Some(digest);
-    memory.accept(&accepted, &bytes, &bundle, &timestamp)?;
+    memory.accept(&accepted, &bytes, &bundle, &timestamp, now)?;
     if new {
         return Ok(Checked::New { accepted: Box::new(accepted), manifest: bytes });
     }

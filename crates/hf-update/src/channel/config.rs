@@ -20,6 +20,7 @@ use hf_channel::layout::is_plain_name;
 use hf_trust::quorum::Policy;
 
 use super::{Channel, Mirror, Take};
+use crate::config::SourceConfig;
 
 /// A channel's configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,15 @@ pub enum ChannelConfigError {
 const FILE_LEN_MAX: u64 = 1 << 20;
 
 impl Channel {
+    /// Makes a channel of its source's configuration.
+    ///
+    /// # Errors
+    /// As [`Channel::configured`].
+    pub fn of_config(config: &SourceConfig, uses: &[String]) -> Result<Self, ChannelConfigError> {
+        let table = config.channel.clone().unwrap_or_default();
+        Self::configured(&config.name, &config.mirrors, &table, uses)
+    }
+
     /// Makes a channel of its configuration; the files that it names are read.
     ///
     /// # Errors

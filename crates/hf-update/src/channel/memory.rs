@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hf_channel::{Changes, Digest, Manifest};
 use hf_trust::Time;
 use hf_trust::quorum::{Accepted, Offer, State, verify};
-use hf_trust::tuf::Trusted;
+use hf_trust::tuf::{Role, Stored, Trusted};
 
 use super::{Channel, Refusal};
 use crate::store::write_whole;
@@ -53,7 +53,7 @@ impl Memory {
     /// The disk refuses.
     pub fn open(dir: &Path) -> Result<Self, MemoryError> {
         let memory = Self { dir: dir.to_owned() };
-        for folder in ["tuf", "parts", "releases"] {
+        for folder in ["tuf/roots", "parts", "releases"] {
             let path = dir.join(folder);
             fs::create_dir_all(&path).map_err(|kind| MemoryError { path, kind })?;
         }
@@ -79,8 +79,35 @@ impl Memory {
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn set_trusted(&self, role: &str, bytes: &[u8]) -> Result<(), MemoryError> {
+    pub fn set_trusted(&self, stored: &Stored) -> Result<(), MemoryError> {
+        let (role, bytes) = (stored.role.name(), &stored.bytes);
+        if stored.role == Role::Root {
+            self.write(&format!("tuf/roots/{}.json", stored.version), bytes)?;
+        }
         self.write(&format!("tuf/{}.json", hf_channel::layout::file_name(role)), bytes)
+    }
+
+    /// Returns a root of this version, when it was trusted once.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn root(&self, version: u64) -> Result<Option<Vec<u8>>, MemoryError> {
+        self.read(&format!("tuf/roots/{version}.json"))
+    }
+
+    /// Returns the metadata of a role that was trusted last.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn trusted_role(&self, role: &str) -> Result<Option<Vec<u8>>, MemoryError> {
+        self.read(&format!("tuf/{}.json", hf_channel::layout::file_name(role)))
+    }
+
+    /// Returns when a release was accepted last.
+    #[must_use]
+    pub fn accepted_at(&self) -> Option<Time> {
+        let bytes = self.read("accepted_at").ok().flatten()?;
+        Time::parse(std::str::from_utf8(&bytes).ok()?)
     }
 
     /// Returns what quorum and logs have shown.
@@ -103,6 +130,7 @@ impl Memory {
         manifest: &[u8],
         bundle: &[u8],
         timestamp: &Digest,
+        now: Time,
     ) -> Result<(), MemoryError> {
         let release = accepted.statement.release;
         self.write(&format!("releases/{release}.manifest.json"), manifest)?;
@@ -111,6 +139,7 @@ impl Memory {
         self.write("proofs.json", bundle)?;
         self.write("quorum.json", &accepted.state.to_bytes())?;
         self.write("fresh_until", accepted.fresh_until.to_string().as_bytes())?;
+        self.write("accepted_at", now.to_string().as_bytes())?;
         self.write("accepted", timestamp.to_string().as_bytes())?;
         self.forget_old(release);
         Ok(())

@@ -28,6 +28,10 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("list", matches)) => list(matches),
         Some(("info", matches)) => info(matches),
         Some(("explain", matches)) => explain(matches),
+        Some(("rebuild", matches)) => super::channel::rebuild::run(matches),
+        Some(("log", matches)) => super::channel::history::log(matches),
+        Some(("why", matches)) => super::channel::history::why(matches),
+        Some(("keep", matches)) => super::channel::keep::run(matches),
         _ => Ok(ExitCode::from(exit::ERROR)),
     }
 }

@@ -243,8 +243,10 @@ pub(crate) fn command() -> Command {
         .subcommand(scan())
         .subcommand(inspect())
         .subcommand(config())
-        .subcommand(content())
+        .subcommand(of_channels(content()))
         .subcommand(daemon())
+        .subcommand(verify())
+        .subcommand(monitor())
         .subcommand(super::onaccess::command())
         .subcommand(quarantine())
         .subcommand(schedule())
@@ -491,6 +493,24 @@ fn update() -> Command {
             brake("watch", "Try the set in use again, and go back when it is not fit").arg(CONFIG.arg()),
         )
         .subcommand(
+            brake("export", "Write what a machine without a network needs into a folder")
+                .arg(Arg::new("to").long("to").value_name("PLACE").required(true)
+                    .help("A folder, or oci:FOLDER for an OCI image layout"))
+                .arg(opt("since", Number, CONTENT, "Only what a machine with this release lacks").arg())
+                .arg(opt("source", Text, CONTENT, "The channel, when there are several").arg())
+                .arg(CONFIG.arg())
+                .arg(opt("json", Switch, TELL, "One JSON object").arg()),
+        )
+        .subcommand(
+            brake("import", "Update from a folder or an OCI image layout that was carried here")
+                .arg(path(Arg::new("from")).required(true).help("The folder; or oci:FOLDER"))
+                .arg(opt("source", Texts, CONTENT, "The channel, when there are several").arg())
+                .arg(CONFIG.arg())
+                .arg(opt("json", Switch, TELL, "One JSON object on each line").arg())
+                .arg(opt("quiet", Switch, TELL, "Only tell what is wrong").short('q').arg())
+                .arg(opt("verbose", Switch, TELL, "Tell every step").short('v').arg()),
+        )
+        .subcommand(
             brake("try", "Try a set of content and print what came of it as JSON")
                 .hide(true)
                 .arg(opt("candidate", Path, CONTENT, "The set, or a database").arg())
@@ -498,6 +518,89 @@ fn update() -> Command {
                 .arg(opt("known-clean", Paths, CONTENT, "A file known to be clean").arg())
                 .arg(opt("clean-files", Number, LIMIT, "Files of packages at most").arg()),
         )
+}
+
+/// Adds to `content` what is known of content that came from channels.
+fn of_channels(command: Command) -> Command {
+    let json = || opt("json", Switch, TELL, "One JSON object on each line").arg();
+    let source = || opt("source", Text, CONTENT, "The channel, when there are several").arg();
+    command
+        .subcommand(
+            Command::new("rebuild")
+                .about("Build the release in use anew from its sources, and compare every digest")
+                .arg(
+                    opt("verify", Switch, CONTENT, "Compare with the release in use (always done)")
+                        .arg(),
+                )
+                .arg(
+                    opt("sources", Path, CONTENT, "Folder with the sources, fetched by oneself")
+                        .arg(),
+                )
+                .arg(source())
+                .arg(CONFIG.arg())
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("log")
+                .about("Say what changed, when, by whom, with which proof")
+                .arg(opt("changes", Switch, TELL, "Name every signature that came or went").arg())
+                .arg(source())
+                .arg(CONFIG.arg())
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("why")
+                .about("Say where a signature comes from, and what became of it")
+                .arg(Arg::new("name").required(true).help("Its name, as it is reported"))
+                .arg(source())
+                .arg(CONFIG.arg())
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("keep")
+                .about("Keep withdrawn signatures on this machine, or stop keeping them")
+                .arg(
+                    Arg::new("names")
+                        .num_args(0..)
+                        .help("Their names; without any, list what is kept"),
+                )
+                .arg(opt("remove", Switch, CONTENT, "Stop keeping them").arg())
+                .arg(source())
+                .arg(CONFIG.arg()),
+        )
+}
+
+fn verify() -> Command {
+    Command::new("verify")
+        .about("Verify content from channels from the root down, without a network")
+        .after_help(
+            "Exit codes: 0 all is right, 2 something is refused, 3 something is to be looked at.",
+        )
+        .arg(opt("source", Text, CONTENT, "Only this channel").arg())
+        .arg(CONFIG.arg())
+        .arg(opt("json", Switch, TELL, "One JSON object on each line").arg())
+}
+
+fn monitor() -> Command {
+    Command::new("monitor")
+        .about("Follow the logs of channels, and cry out at what should not be there")
+        .after_help("Exit codes: 0 nothing, 1 alarms, 2 a log cannot be had or read.")
+        .arg(
+            opt(
+                "log",
+                Text,
+                CONTENT,
+                "Where the log is: an address or a folder; without it those of the policy",
+            )
+            .arg(),
+        )
+        .arg(
+            opt("hook", Path, TELL, "A program that gets each alarm as JSON on its standard input")
+                .arg(),
+        )
+        .arg(opt("source", Text, CONTENT, "Only this channel").arg())
+        .arg(CONFIG.arg())
+        .arg(opt("json", Switch, TELL, "One JSON object on each line").arg())
 }
 
 fn supplier() -> Command {

@@ -1,6 +1,7 @@
 //! `holdfast update`: fetch content, try it, bring it into use; the owner's brakes.
 
 mod attempt;
+mod carry;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match matches.subcommand() {
         None => update(matches),
         Some(("try", matches)) => attempt::run(matches),
+        Some(("export", matches)) => carry::export(matches),
+        Some(("import", matches)) => carry::import(matches),
         Some(("status", matches)) => status(matches),
         Some(("watch", matches)) => watch(matches),
         Some((brake, matches)) => pull(brake, matches),
@@ -56,6 +59,15 @@ fn judge(config: &Config) -> ChildJudge {
 
 fn update(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (config, place) = configuration(matches)?;
+    with_config(matches, config, place)
+}
+
+/// Updates by a configuration.
+fn with_config(
+    matches: &ArgMatches,
+    config: Config,
+    place: Option<PathBuf>,
+) -> anyhow::Result<ExitCode> {
     if place.is_none() {
         let places: Vec<String> = Config::places().iter().map(|place| safe_path(place)).collect();
         anyhow::bail!("no sources are configured: write {} (docs/update.md)", places.join(" or "));
@@ -69,7 +81,7 @@ fn update(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let suppliers = Suppliers::with_owners(&config.update.suppliers).map_err(anyhow::Error::msg)?;
     let (json, quiet) = (matches.get_flag("json"), matches.get_flag("quiet"));
-    let check_only = matches.get_flag("check");
+    let check_only = matches.try_get_one("check").ok().flatten().copied().unwrap_or(false);
     let store = SetStore::open(root()?)?;
     let mut warnings = Vec::new();
     let certificates = content::roots(config.update.certificates.as_deref(), &mut warnings);

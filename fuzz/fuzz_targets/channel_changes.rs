@@ -1,0 +1,2 @@
+#![no_main]
+hf_fuzz::target!(channel_changes);
