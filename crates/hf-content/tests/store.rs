@@ -422,7 +422,7 @@ fn packs_that_were_compiled_elsewhere_are_opened_as_they_are() {
     assert_eq!(names, ["own.pack", "loose.pack"]);
     assert_eq!(made("two").2, digests, "the same bytes in every folder");
     let store = ContentStore::in_memory();
-    let opened = store.open(&[to.clone()], &ContentOptions::default()).unwrap();
+    let opened = store.open(std::slice::from_ref(&to), &ContentOptions::default()).unwrap();
     let origins: Vec<PackOrigin> = opened.packs.iter().map(|pack| pack.origin).collect();
     assert_eq!(origins, [PackOrigin::Given; 2]);
     assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);

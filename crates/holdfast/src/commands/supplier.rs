@@ -71,7 +71,8 @@ fn status(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         } else if !row.holding.is_empty() && !row.enforced {
             outln!("  enforced    no: facts only, as the owner has not said otherwise");
         }
-        if !row.replaced_by.is_empty() && !(row.holding.is_empty() && row.coming.is_empty()) {
+        let concerned = !row.holding.is_empty() || !row.coming.is_empty();
+        if concerned && !row.replaced_by.is_empty() {
             outln!("  instead     {}", row.replaced_by.join(", "));
         }
         if !row.note.is_empty() {

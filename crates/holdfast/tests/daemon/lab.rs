@@ -1,5 +1,7 @@
 //! A folder with a database and files, a daemon over it, and a client that says exactly what a test says.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::fs;
 use std::io::{IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;

@@ -1,5 +1,7 @@
 //! Reloads, killed workers, signals, files, the background.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::CommandExt as _;

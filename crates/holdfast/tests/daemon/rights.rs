@@ -1,5 +1,7 @@
 //! What a user without rights may learn through a daemon that runs as root.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;

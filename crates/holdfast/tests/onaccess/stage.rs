@@ -1,5 +1,7 @@
 //! A file system of our own with a guard over it, and nothing else of the machine.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -64,7 +64,7 @@ impl Import {
                 self.without(key, value, "on-access protection has a configuration of its own");
             }
             ("cloudService.enabled" | "cloudService.automaticSampleSubmissionConsent", value)
-                if *value == Value::Bool(false) || *value == Value::from("none") => {}
+                if *value == Value::Bool(false) || value.as_str() == Some("none") => {}
             (key, value) if key.starts_with("cloudService.") => {
                 self.without(key, value, "nothing is ever sent to anybody");
             }
