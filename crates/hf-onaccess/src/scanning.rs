@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hf_core::{Report, Verdict};
 use hf_policy::{Tell, decide};
 use hf_sys::fanotify::Answer;
-use hf_worker::{Job, ScanRequest, Worker};
+use hf_worker::{Death, Job, ScanRequest, Worker};
 
 use crate::cache::Known;
 use crate::gate::Shared;
@@ -84,25 +84,45 @@ impl Scanning {
         self.conclude(task, outcome);
     }
 
+    /// Asks a worker, and another one when somebody killed it, perhaps before it had the file at all.
     fn outcome(&self, task: &Task, held: &mut Option<Held>) -> Outcome {
-        if held.is_none() {
-            match self.worker() {
-                Ok(fresh) => *held = Some(fresh),
+        let mut tries_left = TRIES;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            match self.asked(task, held) {
+                Ok(outcome) => return outcome,
+                Err(_) if tries_left > 0 => {}
                 Err(why) => return Outcome::Failed(why),
             }
         }
+    }
+
+    /// Asks a worker once.
+    ///
+    /// # Errors
+    /// It was killed from outside; says so.
+    fn asked(&self, task: &Task, held: &mut Option<Held>) -> Result<Outcome, String> {
+        if held.is_none() {
+            match self.worker() {
+                Ok(fresh) => *held = Some(fresh),
+                Err(why) => return Ok(Outcome::Failed(why)),
+            }
+        }
         let Some(Held { generation, worker }) = held else {
-            return Outcome::Failed("no worker".to_owned());
+            return Ok(Outcome::Failed("no worker".to_owned()));
         };
         let file = match task.file.try_clone() {
             Ok(file) => file,
-            Err(error) => return Outcome::Failed(error.to_string()),
+            Err(error) => return Ok(Outcome::Failed(error.to_string())),
         };
         let name = task.path.file_name().map(|name| name.as_encoded_bytes().to_vec());
         let request = ScanRequest { name: name.unwrap_or_default(), ..ScanRequest::default() };
         let answer = worker.scan(Job { request, file, size: task.facts.stamp.size });
-        known(&answer.report)
-            .map_or_else(Outcome::Failed, |known| Outcome::Known(known, *generation))
+        match known(&answer.report) {
+            Err(why) if matches!(answer.death, Some(Death::Signal(SIGKILL | SIGTERM))) => Err(why),
+            Err(why) => Ok(Outcome::Failed(why)),
+            Ok(known) => Ok(Outcome::Known(known, *generation)),
+        }
     }
 
     /// Remembers, answers and tells.
@@ -164,3 +184,9 @@ fn known(report: &Report) -> Result<Known, String> {
         Verdict::Error => Err(report.error.clone().unwrap_or_else(|| "no verdict".to_owned())),
     }
 }
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+
+/// Ours: how many workers may be killed over one file.
+const TRIES: u32 = 3;

@@ -46,6 +46,7 @@ pub(super) fn run(settings: &Settings, program: Program<'_>, journal: &mut Journ
     };
     if names.is_empty() && settings.texts("DatabaseCustomURL").is_empty() {
         journal.say(Level::Error, "perform_database_update: No databases requested.");
+        journal.say(Level::Error, "Update failed.");
         return Ended { error: Some(Code::Argument), wanted: None };
     }
     if !settings.on("daemon") {

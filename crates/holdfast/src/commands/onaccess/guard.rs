@@ -72,7 +72,8 @@ impl Orders {
         let usual = Path::new(crate::settings::PATH);
         let named = !self.config.as_os_str().is_empty();
         let path = if named { self.config.as_path() } else { usual };
-        if named || path.exists() {
+        // Under ClamAV's name the file is ours and need not be there.
+        if named && self.clamd_conf.is_none() || path.exists() {
             Ok(crate::settings::Settings::read(path)?.events)
         } else {
             Ok(EventsConfig::default())
