@@ -8,5 +8,6 @@ mod http;
 mod icap;
 mod milter;
 mod postfix;
+mod program;
 mod squid;
 mod support;

@@ -1,0 +1,197 @@
+//! A second machine follows a channel with the program's own commands, as docs/channel.md says; and content
+//! is carried to a third one without a network.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const HOLDFAST: &str = env!("CARGO_BIN_EXE_holdfast");
+
+/// The publisher's program, which is built beside this one; none when it was not.
+fn publisher() -> Option<PathBuf> {
+    let path = Path::new(HOLDFAST).with_file_name("holdfast-publish");
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "holdfast-publish is not built");
+    eprintln!("skipped: holdfast-publish is not built");
+    None
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    publisher: PathBuf,
+}
+
+impl World {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn publish(&self, arguments: &[&str]) {
+        let output =
+            Command::new(&self.publisher).args(arguments).current_dir(self.dir.path()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+
+    /// Runs the program on a machine, whose state is in a folder.
+    fn on(&self, machine: &str, arguments: &[&str]) -> (i32, String) {
+        let output: Output = Command::new(HOLDFAST)
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env("HOLDFAST_STATE", self.path(machine))
+            .env("HOLDFAST_CACHE", self.path("cache"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Two publishers and a log without witnesses; a release with these databases.
+    fn new(publisher: PathBuf) -> Self {
+        let world = Self { dir: tempfile::tempdir().unwrap(), publisher };
+        fs::create_dir(world.path("databases")).unwrap();
+        world.publish(&["init", "--home", "alice", "--name", "alice.example"]);
+        let bob = ["init", "--home", "bob", "--name", "bob.example", "--part", "publisher"];
+        world.publish(&[&bob[..], &["--root", "alice/root.json"]].concat());
+        let log = ["init", "--home", "log", "--name", "log.example", "--part", "log"];
+        let keys = ["alice", "bob"].map(|name| format!("{name}/keys/publisher.pub"));
+        world.publish(&[&log[..], &["--publisher", &keys[0], "--publisher", &keys[1]]].concat());
+        let source = ["--id", "own", "--author", "Alice", "--licence", "MIT", "databases"];
+        world.publish(&[&["add-source", "--home", "alice"][..], &source].concat());
+        world.configure();
+        world
+    }
+
+    fn configure(&self) {
+        let key = |path: &str| fs::read_to_string(self.path(path)).unwrap().trim().to_owned();
+        let mut policy = "publishers_needed = 2\nwitnesses_needed = 0\n".to_owned();
+        for name in ["alice", "bob"] {
+            let key = key(&format!("{name}/keys/publisher.pub"));
+            policy.push_str(&format!("[[publisher]]\nname = \"{name}\"\nkeys = [\"{key}\"]\n"));
+        }
+        policy.push_str(&format!("[[log]]\nkey = \"{}\"\n", key("log/keys/log.pub")));
+        fs::write(self.path("policy.toml"), policy).unwrap();
+        let config = format!(
+            "[[source]]\nname = \"main\"\nkind = \"channel\"\nmirrors = [{:?}]\n[source.channel]\n\
+             root = {:?}\npolicy = {:?}\n",
+            self.path("alice/channel"),
+            self.path("alice/root.json"),
+            self.path("policy.toml"),
+        );
+        fs::write(self.path("update.toml"), config).unwrap();
+    }
+
+    fn release(&self, databases: &str, reason: &[&str]) {
+        fs::write(self.path("databases/own.ndb"), databases).unwrap();
+        self.publish(&[&["build", "--home", "alice"][..], reason].concat());
+        for name in ["alice", "bob"] {
+            self.publish(&["attest", "--home", name, "--channel", "alice/channel"]);
+        }
+        self.publish(&["log", "--home", "log", "--channel", "alice/channel"]);
+    }
+}
+
+const FIRST: &str = "Example.First-1:0:*:6578616d706c652066697273740a\n";
+const SECOND: &str = "Example.Second-1:0:*:6578616d706c65207365636f6e64\n";
+
+#[test]
+fn a_machine_follows_a_channel() {
+    let Some(publisher) = publisher() else { return };
+    let world = World::new(publisher);
+    world.release(FIRST, &[]);
+    fs::write(world.path("sample"), "an example first\n").unwrap();
+    let config = ["--config", "update.toml"];
+    let (code, said) = world.on("machine", &[&["update"][..], &config].concat());
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = world.on("machine", &["scan", "sample"]);
+    assert_eq!((code, said.contains("Example.First-1")), (1, true), "{said}");
+
+    // Carried to a machine without a network, as a folder and as an image.
+    for (to, from) in [("carried", "carried"), ("oci:image", "oci:image")] {
+        let (code, said) =
+            world.on("machine", &[&["update", "export", "--to", to][..], &config].concat());
+        assert_eq!(code, 0, "{said}");
+        let machine = format!("island-{}", to.replace(':', "-"));
+        let (code, said) = world.on(&machine, &[&["update", "import", from][..], &config].concat());
+        assert_eq!(code, 0, "{said}");
+        let (code, _) = world.on(&machine, &["scan", "sample"]);
+        assert_eq!(code, 1, "what was imported is in use");
+    }
+
+    // The next release withdraws the signature.
+    world.release(SECOND, &["--reason", "Example.First-1=a false alarm"]);
+    let (code, said) = world.on("machine", &[&["update"][..], &config].concat());
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(world.on("machine", &["scan", "sample"]).0, 0, "it is withdrawn");
+    let (code, said) = world.on("machine", &[&["content", "log"][..], &config].concat());
+    assert_eq!(code, 0, "{said}");
+    for part in ["release 2 of main", "attested by bob", "log.example/log entry", "a false alarm"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let why = ["content", "why", "Example.First-1"];
+    let (_, said) = world.on("machine", &[&why[..], &config].concat());
+    assert!(said.contains("removed") && said.contains("by Alice, MIT"), "{said}");
+    let (code, said) =
+        world.on("machine", &[&["content", "keep", "Example.First-1"][..], &config].concat());
+    assert_eq!(code, 0, "{said}");
+    let kept = fs::read_to_string(world.path("machine/kept/kept.ndb")).unwrap();
+    assert_eq!(kept, FIRST);
+
+    // Only what the island lacks is carried there.
+    let delta = ["update", "export", "--to", "delta", "--since", "1"];
+    let (code, said) = world.on("machine", &[&delta[..], &config].concat());
+    assert_eq!(code, 0, "{said}");
+    let (code, said) =
+        world.on("island-carried", &[&["update", "import", "delta"][..], &config].concat());
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(world.on("island-carried", &["scan", "sample"]).0, 0);
+
+    let (code, said) =
+        world.on("machine", &[&["content", "rebuild", "--verify"][..], &config].concat());
+    assert_eq!((code, said.contains("every digest is the same")), (0, true), "{said}");
+    let (code, said) = world.on("machine", &[&["verify"][..], &config].concat());
+    assert_eq!((code, said.contains("main: right")), (0, true), "{said}");
+    let (code, said) = world.on("machine", &[&["monitor"][..], &config].concat());
+    assert_eq!(code, 1, "a signature was removed: {said}");
+    assert!(said.contains("ALARM removed-signature"), "{said}");
+    let (code, said) = world.on("machine", &[&["monitor"][..], &config].concat());
+    assert_eq!(code, 0, "nothing new: {said}");
+}
+
+#[test]
+fn what_was_tampered_with_is_found() {
+    let Some(publisher) = publisher() else { return };
+    let world = World::new(publisher);
+    world.release(FIRST, &[]);
+    let config = ["--config", "update.toml"];
+    assert_eq!(world.on("machine", &[&["update"][..], &config].concat()).0, 0);
+    let (code, _) = world.on("machine", &[&["monitor"][..], &config].concat());
+    assert_eq!(code, 0);
+    // The file in use is altered.
+    let set = fs::read_link(world.path("machine/content/current")).unwrap();
+    let pack = world.path("machine/content").join(set).join("main/loose.pack");
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let (code, said) = world.on("machine", &[&["verify"][..], &config].concat());
+    assert_ne!(code, 0, "{said}");
+    assert!(said.contains("digest"), "{said}");
+    // The log begins anew under the same key.
+    fs::remove_dir_all(world.path("log/log")).unwrap();
+    fs::remove_dir_all(world.path("log/state")).unwrap();
+    fs::remove_dir_all(world.path("alice/channel/attestations")).unwrap();
+    world.release(SECOND, &[]);
+    let (code, said) = world.on("machine", &[&["monitor"][..], &config].concat());
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("ALARM fork"), "{said}");
+    // And an owner who wants more publishers than there are gets nothing new, and keeps what is in use.
+    let (code, said) = world.on("machine", &[&["update"][..], &config].concat());
+    assert_ne!(code, 0, "{said}");
+    assert!(said.contains("split-view") || said.contains("refused"), "{said}");
+}
