@@ -10,7 +10,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hf_sys::fanotify::{Answer, Permit};
 use rustix::fd::AsRawFd as _;
-use rustix::process::Pid;
 
 use crate::Settings;
 use crate::cache::Known;
@@ -74,7 +73,7 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) metrics: Arc<Metrics>,
     /// Of the guard and all that it started.
-    pub(crate) session: Pid,
+    pub(crate) session: u32,
     /// Questions that may wait at once.
     pub(crate) waiting_max: usize,
     pub(crate) alone: AtomicU64,

@@ -86,12 +86,8 @@ pub fn run(guard: Guard) -> Result<(), RunError> {
     let settings = read_settings().map_err(RunError::Settings)?;
     let mut signals = Signals::take()?;
     hf_sys::lease::ignore_breaks();
-    // What is started from here on is known by its session.
-    let session = match rustix::process::setsid() {
-        Ok(session) => session,
-        // It leads its session already.
-        Err(_) => rustix::process::getsid(None).map_err(std::io::Error::from)?,
-    };
+    // What is started from here on is known by its session, which nobody else may be in.
+    let session = hf_sys::session::lead()?;
     // Whoever opens waits for us; not to be asked for is no reason to wait longer.
     let _ = rustix::process::nice(NICE);
     let _ = hf_sys::bounds::more_descriptors();

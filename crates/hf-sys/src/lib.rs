@@ -22,6 +22,7 @@ pub mod map;
 pub mod passed;
 pub mod privileges;
 pub mod process;
+pub mod session;
 pub mod signals;
 pub mod syscalls;
 pub mod users;

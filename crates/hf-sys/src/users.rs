@@ -88,7 +88,7 @@ pub fn group(name: &OsStr) -> io::Result<Option<u32>> {
 /// # Errors
 /// It is no local stream socket.
 pub fn peer(socket: impl AsFd) -> io::Result<Identity> {
-    let credentials = rustix::net::sockopt::socket_peercred(socket.as_fd())?;
+    let (uid, gid) = peer_ids(&socket)?;
     let mut groups = vec![0 as libc::gid_t; GROUPS_MAX];
     let size = size_of::<libc::gid_t>();
     let mut len = libc::socklen_t::try_from(GROUPS_MAX * size).unwrap_or(0);
@@ -100,8 +100,23 @@ pub fn peer(socket: impl AsFd) -> io::Result<Identity> {
     // Before Linux 4.13, or with more groups than fit: the primary one is all that is known.
     let count = if result == 0 { usize::try_from(len).unwrap_or(0) / size } else { 0 };
     groups.truncate(count);
-    let (uid, gid) = (credentials.uid.as_raw(), credentials.gid.as_raw());
     Ok(Identity { uid, gid, groups })
+}
+
+/// Returns the user and the group of who connected to a local socket.
+///
+/// # Errors
+/// It is no local stream socket.
+pub fn peer_ids(socket: &impl AsFd) -> io::Result<(u32, u32)> {
+    // A peer in a namespace that cannot be seen from here has no number of a process, which is why
+    // it is not asked for through a type that has none for that.
+    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut len = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or(0);
+    let fd = socket.as_fd().as_raw_fd();
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: peer has the length in bytes that is told.
+    check(unsafe { libc::getsockopt(fd, level, option, (&raw mut peer).cast(), &raw mut len) })?;
+    Ok((peer.uid, peer.gid))
 }
 
 /// Makes the whole process a user's, for good.
