@@ -24,7 +24,8 @@ from urllib.parse import quote, unquote
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import (
-    DelegatedRole, Delegations, MetaFile, Metadata, Root, Snapshot, TargetFile, Targets, Timestamp,
+    DelegatedRole, Delegations, MetaFile, Metadata, Root, Snapshot, SuccinctRoles, TargetFile,
+    Targets, Timestamp,
 )
 from tuf.api.serialization.json import JSONSerializer
 
@@ -617,6 +618,38 @@ def delegated_paths(c):
     assert not c.download("rel/z/v1.zip") and c.refused("no-such-target")
     assert c.download("bin/1")
     assert c.downloaded() == sorted([b"t", b"R.md", b"rel/x/v1", b"rel/y/v1.zip", b"bin/1"])
+
+
+def hash_bins(c):
+    """TAP 15: the hash of a path says which of many roles has it."""
+    for bits in (1, 3, 8, 10):
+        shutil.rmtree(c.metadata, ignore_errors=True)
+        shutil.rmtree(c.targets)
+        os.makedirs(c.targets)
+        c.repo.__init__()
+        bins = SuccinctRoles([], 1, bits, "bin")
+        c.repo.signed("targets").delegations = Delegations({}, None, bins)
+        signer = CryptoSigner.generate_ed25519()
+        c.repo.signed("targets").add_key(signer.public_key)
+        paths = ["a", "some/file", "other/file", "%d" % bits]
+        roles = {bins.get_role_for_target(path) for path in [*paths, "missing"]}
+        for role in roles:
+            c.repo.mds[role] = Metadata(Targets(expires=LATER))
+            c.repo.signers[role] = {signer.public_key.keyid: signer}
+        for path in paths:
+            c.repo.artifact(path, path.encode(), bins.get_role_for_target(path))
+        c.repo.publish(*sorted(roles), "targets", "snapshot", "timestamp")
+        c.init()
+        for path in paths:
+            assert c.download(path), (bits, path, c.said)
+        assert not c.download("missing") and c.refused("no-such-target")
+        assert c.downloaded() == sorted(path.encode() for path in paths)
+    for change in ({"bit_length": 0}, {"bit_length": 33}, {"name_prefix": None}, {"threshold": 0}):
+        c.repo.publish("targets", "snapshot", "timestamp")
+        c.repo.edit("targets", lambda d: d["signed"]["delegations"]["succinct_roles"].update(change))
+        shutil.rmtree(c.metadata)
+        c.init()
+        assert not c.refresh() and c.refused("malformed"), c.said
 
 
 def endless_delegations(c):

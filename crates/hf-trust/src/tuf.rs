@@ -5,7 +5,8 @@
 //! a network, from a folder or out of a bundle.
 //! Own implementation, because the library at hand (`tough`) brings an async runtime and a second
 //! cryptographic provider, and knows no post-quantum scheme.
-//! Sources: TUF specification 1.0.34, quoted as §n; TAP 21 for ML-DSA.
+//! Sources: TUF specification 1.0.34, quoted as §n; TAP 15 for hash bins,
+//! TAP 21 for ML-DSA.
 
 pub mod error;
 pub mod key;
@@ -18,6 +19,6 @@ pub mod updater;
 pub use error::{Role, TufError};
 pub use key::TufKey;
 pub use metadata::{Envelope, FileMeta, Root, Signature, Snapshot, Targets, Timestamp};
-pub use role::{DelegatedRole, Delegations, Keys, RoleKeys};
+pub use role::{DelegatedRole, Delegations, Keys, RoleKeys, SuccinctRoles};
 pub use target::{Target, TargetCheck};
 pub use updater::{Limits, Reply, Request, Step, Stored, Trusted, Updater};

@@ -132,6 +132,23 @@ pub struct Delegations {
     pub keys: Keys,
     /// The roles, in the order in which they are asked.
     pub roles: Vec<DelegatedRole>,
+    /// In their place, roles that share all paths among them (TAP 15).
+    pub succinct: Option<SuccinctRoles>,
+    /// Members that are not understood; kept.
+    pub extra: Members,
+}
+
+/// Roles `PREFIX-0` to `PREFIX-f…`, all with the same keys; the hash of a path says which one has it.
+///
+/// Source: TAP 15. No path is asked of a second one, so each is terminating.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuccinctRoles {
+    /// Who signs for each of them.
+    pub keys: RoleKeys,
+    /// There are 2 to the power of this many: 1 to 32.
+    pub bit_length: u32,
+    /// What their names begin with.
+    pub name_prefix: String,
     /// Members that are not understood; kept.
     pub extra: Members,
 }
@@ -182,7 +199,13 @@ impl Delegations {
             return Err("\"delegations\" is no object".to_owned());
         };
         let keys = take_keys(&mut members)?;
+        let succinct = members.remove("succinct_roles");
+        let succinct = succinct.map(SuccinctRoles::from_json).transpose()?;
         let roles = match members.remove("roles") {
+            Some(_) if succinct.is_some() => {
+                let what = "\"delegations\" has both \"roles\" and \"succinct_roles\"";
+                return Err(what.to_owned());
+            }
             Some(Json::Array(roles)) => roles,
             Some(_) => return Err("\"roles\" of \"delegations\" is no array".to_owned()),
             None => Vec::new(),
@@ -193,14 +216,68 @@ impl Delegations {
         if names.len() != roles.len() {
             return Err("a role is delegated to twice by one role".to_owned());
         }
-        Ok(Self { keys, roles, extra: members })
+        Ok(Self { keys, roles, succinct, extra: members })
     }
 
     pub(super) fn to_json(&self) -> Json {
         let mut members = self.extra.clone();
         members.insert("keys".to_owned(), keys_to_json(&self.keys));
-        let roles = self.roles.iter().map(DelegatedRole::to_json).collect();
-        members.insert("roles".to_owned(), Json::Array(roles));
+        if let Some(succinct) = &self.succinct {
+            members.insert("succinct_roles".to_owned(), succinct.to_json());
+        } else {
+            let roles = self.roles.iter().map(DelegatedRole::to_json).collect();
+            members.insert("roles".to_owned(), Json::Array(roles));
+        }
+        Json::Object(members)
+    }
+
+    /// Returns the roles that cover a path, in the order in which they are asked.
+    #[must_use]
+    pub fn covering(&self, path: &str) -> Vec<DelegatedRole> {
+        if let Some(succinct) = &self.succinct {
+            return vec![succinct.role_of(path)];
+        }
+        self.roles.iter().filter(|role| role.paths.covers(path)).cloned().collect()
+    }
+}
+
+impl SuccinctRoles {
+    /// Returns the role that a path belongs to: the first bits of its SHA-256 are the role's number.
+    #[must_use]
+    pub fn role_of(&self, path: &str) -> DelegatedRole {
+        let digest = Sha256::digest(path.as_bytes());
+        let first = digest.iter().take(4).fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let number = first.checked_shr(32u32.saturating_sub(self.bit_length)).unwrap_or(0);
+        let digits = usize::try_from(self.bit_length.div_ceil(4)).unwrap_or(8);
+        DelegatedRole {
+            name: format!("{}-{number:0digits$x}", self.name_prefix),
+            keys: self.keys.clone(),
+            terminating: true,
+            paths: PathSet::Patterns(Vec::new()),
+            extra: Members::new(),
+        }
+    }
+
+    fn from_json(json: Json) -> Result<Self, String> {
+        let Json::Object(mut members) = json else {
+            return Err("\"succinct_roles\" is no object".to_owned());
+        };
+        let keys = RoleKeys::take(&mut members)?;
+        let bit_length = members.remove("bit_length").and_then(|json| json.as_uint());
+        let bit_length = bit_length.and_then(|bits| u32::try_from(bits).ok());
+        let bit_length = bit_length.filter(|bits| (1..=32).contains(bits));
+        let bit_length = bit_length.ok_or("\"bit_length\" is not a number from 1 to 32")?;
+        let Some(Json::Str(name_prefix)) = members.remove("name_prefix") else {
+            return Err("\"succinct_roles\" has no \"name_prefix\"".to_owned());
+        };
+        Ok(Self { keys, bit_length, name_prefix, extra: members })
+    }
+
+    fn to_json(&self) -> Json {
+        let mut members = self.extra.clone();
+        self.keys.put(&mut members);
+        members.insert("bit_length".to_owned(), Json::uint(u64::from(self.bit_length)));
+        members.insert("name_prefix".to_owned(), Json::str(self.name_prefix.clone()));
         Json::Object(members)
     }
 }
@@ -269,4 +346,25 @@ fn take_strings(members: &mut Members, name: &str) -> Result<Option<Vec<String>>
         .as_array()
         .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
     strings.map(Some).ok_or_else(|| format!("{name:?} is no array of strings"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names are those that python-tuf gives to these paths.
+    #[test]
+    fn hash_bins_by_name() {
+        let of = |bit_length, path| {
+            let keys = RoleKeys::new(Vec::new(), 1);
+            let name_prefix = "bin".to_owned();
+            SuccinctRoles { keys, bit_length, name_prefix, extra: Members::new() }.role_of(path)
+        };
+        assert_eq!(of(1, "a").name, "bin-1");
+        assert_eq!(of(3, "some/file").name, "bin-4");
+        assert_eq!(of(8, "some/file").name, "bin-93");
+        assert_eq!(of(10, "a").name, "bin-32a");
+        assert_eq!(of(32, "a").name, "bin-ca978112");
+        assert!(of(32, "a").terminating);
+    }
 }

@@ -619,12 +619,10 @@ impl Updater {
         }
         let Some(delegations) = &file.signed.delegations else { return };
         let mut next = Vec::new();
-        for delegated in &delegations.roles {
-            if !delegated.paths.covers(&search.path) {
-                continue;
-            }
-            next.push((role.to_owned(), delegated.clone()));
-            if delegated.terminating {
+        for delegated in delegations.covering(&search.path) {
+            let terminating = delegated.terminating;
+            next.push((role.to_owned(), delegated));
+            if terminating {
                 // Nothing after it is asked, neither here nor further up.
                 search.stack.clear();
                 break;
