@@ -26,6 +26,8 @@ pub struct Loaded {
     pub identity: String,
     /// Signatures in it.
     pub signatures: u64,
+    /// Where it is from, for the record of a file that is taken.
+    pub sources: Vec<hf_quarantine::Content>,
     /// What the operator should know.
     pub warnings: Vec<String>,
 }
@@ -38,6 +40,7 @@ pub(crate) struct Current {
     pub(crate) config: Arc<WorkerConfig>,
     pub(crate) identity: String,
     pub(crate) signatures: u64,
+    pub(crate) sources: Arc<[hf_quarantine::Content]>,
 }
 
 /// Content in use, and workers that are ready for it.
@@ -83,25 +86,28 @@ impl Generations {
         Ok(number)
     }
 
-    /// Returns a worker for the content in use, with the content's number.
-    pub(crate) fn worker(&self) -> Result<(u64, Worker), SpawnError> {
+    /// Returns a worker for the content in use, with that content.
+    pub(crate) fn worker(&self) -> Result<(Arc<Current>, Worker), SpawnError> {
         let current = Arc::clone(&self.current());
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         let worker = ready.get_mut(&current.number).and_then(Vec::pop);
         drop(ready);
         match worker {
-            Some(worker) => Ok((current.number, worker)),
-            None => Ok((current.number, Worker::spawn(Arc::clone(&current.config))?)),
+            Some(worker) => Ok((current, worker)),
+            None => {
+                let worker = Worker::spawn(Arc::clone(&current.config))?;
+                Ok((current, worker))
+            }
         }
     }
 }
 
 impl Current {
     fn new(number: u64, loaded: Loaded) -> Self {
-        let Loaded { mut worker, identity, signatures, .. } = loaded;
+        let Loaded { mut worker, identity, signatures, sources, .. } = loaded;
         // Somebody waits for each: it is answered as soon as it is scanned.
         worker.pipeline = 1;
-        Self { number, config: Arc::new(worker), identity, signatures }
+        Self { number, config: Arc::new(worker), identity, signatures, sources: sources.into() }
     }
 }
 

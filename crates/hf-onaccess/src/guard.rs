@@ -28,13 +28,17 @@ use crate::remember::Memory;
 use crate::scanning::Scanning;
 use crate::watchdog::{Pulse, watch};
 
+/// Reads settings; with them come lines for people.
+pub type ReadSettings = Box<dyn Fn() -> Result<(Settings, Vec<String>), String> + Send>;
+
 /// What a guard is made of.
 pub struct Guard {
-    /// Reads the settings, at the start and whenever they are to be read again.
+    /// Reads the settings, at the start and whenever they are to be read again, with what the operator should
+    /// know about them.
     ///
     /// # Errors
     /// They are refused; a guard that runs goes on with those that it has.
-    pub settings: Box<dyn Fn() -> Result<Settings, String> + Send>,
+    pub settings: ReadSettings,
     /// Where content comes from.
     pub content: Arc<dyn Content>,
     /// What is done with what is told.
@@ -83,7 +87,7 @@ pub enum RunError {
 /// See [`RunError`]. Nothing ends a guard that runs but a signal.
 pub fn run(guard: Guard) -> Result<(), RunError> {
     let Guard { settings: read_settings, content, findings, heartbeat, more_capabilities } = guard;
-    let settings = read_settings().map_err(RunError::Settings)?;
+    let (settings, notes) = read_settings().map_err(RunError::Settings)?;
     let mut signals = Signals::take()?;
     hf_sys::lease::ignore_breaks();
     // What is started from here on is known by its session, which nobody else may be in.
@@ -95,6 +99,7 @@ pub fn run(guard: Guard) -> Result<(), RunError> {
     keep_only(KEPT | more_capabilities)?;
     let metrics = Arc::new(Metrics::default());
     let journal = Journal::start(Arc::clone(&metrics), findings)?;
+    notes.iter().for_each(|text| journal.line(format!("note: {text}")));
     let loaded = content.open().map_err(RunError::Content)?;
     loaded.warnings.iter().for_each(|text| journal.line(format!("warning: {text}")));
     let threads = threads(&settings);
@@ -158,7 +163,7 @@ struct Running {
     journal: Journal,
     pulse: Arc<Pulse>,
     content: Arc<dyn Content>,
-    read_settings: Box<dyn Fn() -> Result<Settings, String> + Send>,
+    read_settings: ReadSettings,
     threads: usize,
 }
 
@@ -235,7 +240,8 @@ impl Running {
 
     fn reload_settings(&self) {
         match (self.read_settings)() {
-            Ok(settings) => {
+            Ok((settings, notes)) => {
+                notes.iter().for_each(|text| self.journal.line(format!("note: {text}")));
                 let rules = Arc::new(Rules::new(settings));
                 *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
                 // What was allowed by the old rules is asked for again.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use hf_quarantine::Identity;
+
 use crate::metrics::Metrics;
 
 /// An infected file that somebody opened, or tried to.
@@ -17,8 +19,14 @@ pub struct Finding {
     pub path: PathBuf,
     /// The file, open for reading: the one that was scanned. Reading it asks nobody.
     pub file: File,
-    /// What was found.
+    /// What it was when it was opened, before the scan.
+    pub identity: Identity,
+    /// Name of what was found.
     pub name: String,
+    /// All that was found.
+    pub findings: Vec<hf_quarantine::Finding>,
+    /// What found it.
+    pub content: Arc<[hf_quarantine::Content]>,
     /// The open was denied.
     pub denied: bool,
     /// The process that opened it; 0 when it lives in a namespace that we do not see.

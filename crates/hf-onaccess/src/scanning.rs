@@ -13,7 +13,7 @@ use hf_worker::{Death, Job, ScanRequest, Worker};
 
 use crate::cache::Known;
 use crate::gate::Shared;
-use crate::generation::Generations;
+use crate::generation::{Current, Generations};
 use crate::journal::{Finding, Journal};
 use crate::lanes::{Next, Role, Task};
 use crate::mountinfo::MountKind;
@@ -27,16 +27,16 @@ pub(crate) struct Scanning {
     pub(crate) journal: Journal,
 }
 
-/// A worker with the number of its content.
+/// A worker with its content.
 struct Held {
-    generation: u64,
+    content: Arc<Current>,
     worker: Worker,
 }
 
 /// What came of a scan.
 enum Outcome {
-    /// A verdict, with the generation of the content.
-    Known(Known, u64),
+    /// A verdict, with the content that led to it and all that was found.
+    Known(Known, Arc<Current>, Vec<hf_quarantine::Finding>),
     /// None.
     Failed(String),
 }
@@ -47,7 +47,7 @@ impl Scanning {
         // The remote lane may never be needed: its worker comes with its first file.
         let mut held = if role == Role::Remote { None } else { self.worker().ok() };
         loop {
-            let generation = held.as_ref().map_or(u64::MAX, |held| held.generation);
+            let generation = held.as_ref().map_or(u64::MAX, |held| held.content.number);
             match self.shared.lanes.next(role, generation) {
                 Next::Scan(task) => self.scan(*task, &mut held),
                 Next::Renew => {
@@ -63,7 +63,7 @@ impl Scanning {
 
     fn worker(&self) -> Result<Held, String> {
         match self.generations.worker() {
-            Ok((generation, worker)) => Ok(Held { generation, worker }),
+            Ok((content, worker)) => Ok(Held { content, worker }),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
                 let why = format!("{error}{}", cause.unwrap_or_default());
@@ -108,7 +108,7 @@ impl Scanning {
                 Err(why) => return Ok(Outcome::Failed(why)),
             }
         }
-        let Some(Held { generation, worker }) = held else {
+        let Some(Held { content, worker }) = held else {
             return Ok(Outcome::Failed("no worker".to_owned()));
         };
         let file = match task.file.try_clone() {
@@ -121,7 +121,11 @@ impl Scanning {
         match known(&answer.report) {
             Err(why) if matches!(answer.death, Some(Death::Signal(SIGKILL | SIGTERM))) => Err(why),
             Err(why) => Ok(Outcome::Failed(why)),
-            Ok(known) => Ok(Outcome::Known(known, *generation)),
+            Ok(known) => {
+                let detected = matches!(known, Known::Detected(_));
+                let findings = detected.then(|| hf_quarantine::Finding::of_report(&answer.report));
+                Ok(Outcome::Known(known, Arc::clone(content), findings.unwrap_or_default()))
+            }
         }
     }
 
@@ -130,15 +134,17 @@ impl Scanning {
         let shared = &self.shared;
         let rules = shared.rules();
         let (answer, found) = match outcome {
-            Outcome::Known(known, generation) => {
+            Outcome::Known(known, content, findings) => {
                 let (answer, ask) = rules.answer(&known);
                 let current = self.generations.current();
-                if current.number == generation && (task.settled || task.kind != MountKind::Local) {
+                if current.number == content.number
+                    && (task.settled || task.kind != MountKind::Local)
+                {
                     shared.memory.keep(&task.file, &task.facts, task.kind, &known, ask);
                 }
                 drop(current);
                 match known {
-                    Known::Detected(name) => (answer, Some(name)),
+                    Known::Detected(name) => (answer, Some((name, content, findings))),
                     Known::Incomplete => {
                         shared.metrics.incomplete.add();
                         (answer, None)
@@ -154,12 +160,15 @@ impl Scanning {
         };
         // Who asked is looked up while it waits; a file that nobody needs is not held any longer.
         let key = task.key;
-        let finding = found.map(|name| Finding {
+        let finding = found.map(|(name, content, findings)| Finding {
             denied: answer == Answer::Deny,
             pid: task.pid,
             program: opener::program(task.pid),
             user: opener::user(task.pid),
             removed: task.facts.names == 0,
+            identity: task.facts.identity(),
+            findings,
+            content: Arc::clone(&content.sources),
             path: task.path,
             file: task.file,
             name,

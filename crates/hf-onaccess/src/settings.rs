@@ -22,6 +22,10 @@ pub struct Settings {
     pub fuse: bool,
     /// Deny what is infected; without, it is only told.
     pub prevention: bool,
+    /// What is done about an infected file, besides.
+    pub action: ActionWord,
+    /// Do it to files of the distribution's packages that are as the package made them, too.
+    pub touch_system_files: bool,
     /// What is answered when the deadline passes, or too many are waiting.
     pub on_timeout: Policy,
     /// What is answered when a scan failed.
@@ -63,6 +67,18 @@ pub enum Policy {
     Deny,
 }
 
+/// What is done about an infected file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionWord {
+    /// It is told.
+    Report,
+    /// It goes into the vault.
+    Quarantine,
+    /// It is removed for good.
+    Remove,
+}
+
 /// How far a mark reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,6 +115,8 @@ impl Default for Settings {
             network: false,
             fuse: false,
             prevention: true,
+            action: ActionWord::Report,
+            touch_system_files: false,
             on_timeout: Policy::Allow,
             on_error: Policy::Allow,
             on_incomplete: Policy::Allow,
@@ -229,12 +247,14 @@ mod tests {
     fn reads_its_section_and_no_other() {
         let settings = Settings::parse(
             "[daemon]\nanything = 1\n[onaccess]\nprotect = [\"/srv\"]\non-timeout = \"deny\"\n\
+             action = \"quarantine\"\n\
              scope = \"mount\"\nexclude-users = [\"root\", \"7\"]\n",
         )
         .unwrap();
         assert_eq!(settings.protect, [PathBuf::from("/srv")]);
         assert_eq!(settings.on_timeout, Policy::Deny);
         assert_eq!(settings.scope, ScopeWord::Mount);
+        assert_eq!((settings.action, settings.touch_system_files), (ActionWord::Quarantine, false));
         assert_eq!(settings.excluded_ids(), [0, 7]);
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
     }
@@ -249,6 +269,7 @@ mod tests {
         };
         refused("[onaccess]\nprotekt = []", &["line 2", "protekt"]);
         refused("[onaccess]\non-error = \"maybe\"", &["line 2", "maybe"]);
+        refused("[onaccess]\naction = \"deny\"", &["line 2", "deny", "quarantine"]);
         refused("[onaccess]\nprotect = [\"home\"]", &["protect", "absolute"]);
         refused("[onaccess]\ndeadline-ms = 1", &["deadline-ms"]);
         refused("[onaccess]\nexclude-users = [\"no such user\"]", &["no such user"]);

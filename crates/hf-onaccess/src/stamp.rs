@@ -6,6 +6,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hf_quarantine::{Identity, Time};
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp};
 
 /// Which file it is.
@@ -52,6 +53,21 @@ impl Facts {
             regular: FileType::from_raw_mode(u32::from(found.stx_mode)) == FileType::RegularFile,
             names: found.stx_nlink,
         })
+    }
+}
+
+impl Facts {
+    /// Returns the same in the words of the vault.
+    pub(crate) fn identity(&self) -> Identity {
+        let (major, minor) = self.id.device;
+        let time = |(seconds, nanos): (i64, u32)| Time { s: seconds, ns: nanos };
+        Identity {
+            dev: rustix::fs::makedev(major, minor),
+            ino: self.id.inode,
+            size: self.stamp.size,
+            mtime: time(self.stamp.modified),
+            ctime: time(self.stamp.changed),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod daemon;
 pub(crate) mod inspect;
 pub(crate) mod onaccess;
 mod options;
+pub(crate) mod outcome;
 mod print;
 mod quarantine;
 mod scan;

@@ -57,6 +57,14 @@ impl Settings {
         Ok(Self { path: path.to_path_buf(), events, quarantine, schedule })
     }
 
+    /// Reads the file that the options name, which must be there, else those of this machine.
+    pub(crate) fn of_or_machine(matches: &ArgMatches) -> anyhow::Result<Self> {
+        match matches.get_one::<PathBuf>("config") {
+            Some(path) => Self::read(path),
+            None => Self::of_the_machine(),
+        }
+    }
+
     /// Returns the settings of this machine, for root; others have none of their own.
     pub(crate) fn of_the_machine() -> anyhow::Result<Self> {
         let path = Path::new(PATH);

@@ -1,6 +1,7 @@
 //! `holdfast onaccess`: guards files as they are opened, and says whether it does.
 
 pub(crate) mod check;
+mod findings;
 pub(crate) mod guard;
 
 use std::path::{Path, PathBuf};

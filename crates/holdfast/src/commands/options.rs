@@ -394,7 +394,7 @@ fn content() -> Command {
 fn quarantine() -> Command {
     let json = opt("json", Switch, TELL, "One JSON object on each line (docs/quarantine.md)");
     let of = move |name: &'static str, about: &'static str| {
-        with(Command::new(name).about(about), &[VAULT, json])
+        with(Command::new(name).about(about), &[VAULT, json, SETTINGS])
     };
     let ids = || {
         Arg::new("ids")
@@ -442,6 +442,7 @@ fn quarantine() -> Command {
             &[
                 opt("max-age", Number, LIMIT, "Days that an entry is kept"),
                 opt("max-size", Size, LIMIT, "Bytes of all entries together"),
+                opt("if-limited", Switch, ACT, "Without limits do nothing, instead of failing"),
                 DRY_RUN,
             ],
         ))

@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use clap::ArgMatches;
 use hf_core::Verdict;
+use hf_events::EventsConfig;
 use hf_quarantine::vault::Provenance;
 use hf_quarantine::{
     Action, By, Finding, Form, Guard, Id, Identity, Listed, OsPackages, Outcome,
@@ -20,6 +21,7 @@ use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
 use super::exit;
+use super::outcome::{self, Teller};
 use crate::content::Content;
 use crate::display::{self, safe, safe_path};
 use crate::settings::Settings;
@@ -27,7 +29,8 @@ use crate::settings::Settings;
 /// Runs the command.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let Some((name, matches)) = matches.subcommand() else { anyhow::bail!("say what to do") };
-    let path = vault_path(matches)?;
+    let settings = Settings::of_or_machine(matches)?;
+    let path = vault_path(matches, &settings)?;
     let vault = match (name, Vault::open(&path)) {
         ("add", _) => Vault::create(&path)?,
         // Nothing was ever taken.
@@ -36,28 +39,29 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         (_, opened) => opened?,
     };
-    let tell = Tell { json: matches.get_flag("json") };
+    let silent = EventsConfig::default();
+    let changes = matches!(name, "add" | "restore" | "delete" | "expire");
+    let events = Teller::of(if changes { &settings.events } else { &silent })?;
+    let tell = Tell { json: matches.get_flag("json"), events: &events };
     let failed = match name {
-        "list" => list(&vault, tell)?,
-        "show" => each(&vault, matches, tell, &mut |id| show(&vault, id, tell))?,
-        "add" => add(vault, matches, tell),
-        "restore" => {
-            let vault = Vault::create(&path)?;
-            each(&vault, matches, tell, &mut |id| restore(&vault, id, matches, tell))?
-        }
-        "delete" => each(&vault, matches, tell, &mut |id| delete(&vault, id, matches, tell))?,
-        "export" => each(&vault, matches, tell, &mut |id| export(&vault, id, matches, tell))?,
-        _ => expire(&vault, matches, tell)?,
+        "list" => list(&vault, tell),
+        "show" => each(&vault, matches, tell, &mut |id| show(&vault, id, tell)),
+        "add" => Ok(add(vault, matches, tell)),
+        "restore" => Vault::create(&path).map_err(anyhow::Error::from).and_then(|vault| {
+            each(&vault, matches, tell, &mut |id| restore(&vault, id, matches, tell))
+        }),
+        "delete" => each(&vault, matches, tell, &mut |id| delete(&vault, id, matches, tell)),
+        "export" => each(&vault, matches, tell, &mut |id| export(&vault, id, matches, tell)),
+        _ => expire(&vault, matches, &settings, tell),
     };
-    Ok(ExitCode::from(if failed { exit::ERROR } else { exit::CLEAN }))
+    events.finish();
+    Ok(ExitCode::from(if failed? { exit::ERROR } else { exit::CLEAN }))
 }
 
 /// Returns the folder of the vault that the options mean.
-pub(crate) fn vault_path(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
-    if let Some(path) = matches.get_one::<PathBuf>("vault") {
-        return Ok(path.clone());
-    }
-    let path = Settings::of_the_machine()?.quarantine.vault.or_else(Vault::default_path);
+pub(crate) fn vault_path(matches: &ArgMatches, settings: &Settings) -> anyhow::Result<PathBuf> {
+    let path = matches.get_one::<PathBuf>("vault").or(settings.quarantine.vault.as_ref());
+    let path = path.cloned().or_else(Vault::default_path);
     path.context("there is no place for the quarantine: name one with --vault")
 }
 
@@ -73,11 +77,12 @@ pub(crate) fn content_records(content: &Content) -> Vec<hf_quarantine::Content> 
 }
 
 #[derive(Clone, Copy)]
-struct Tell {
+struct Tell<'e> {
     json: bool,
+    events: &'e Teller,
 }
 
-impl Tell {
+impl Tell<'_> {
     /// Tells what was done with an entry or a path.
     fn done(self, what: &str, name: &str, detail: &str, more: Value) {
         if self.json {
@@ -105,7 +110,7 @@ impl Tell {
 fn each(
     vault: &Vault,
     matches: &ArgMatches,
-    tell: Tell,
+    tell: Tell<'_>,
     act: &mut dyn FnMut(Id) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     let mut failed = false;
@@ -131,7 +136,7 @@ fn each(
     Ok(failed)
 }
 
-fn list(vault: &Vault, tell: Tell) -> anyhow::Result<bool> {
+fn list(vault: &Vault, tell: Tell<'_>) -> anyhow::Result<bool> {
     let mut failed = false;
     for Listed { id, stored_len, record } in vault.list()? {
         match record {
@@ -172,7 +177,7 @@ fn shown_path(record: &Record) -> String {
     safe(&record.path.0)
 }
 
-fn show(vault: &Vault, id: Id, tell: Tell) -> anyhow::Result<()> {
+fn show(vault: &Vault, id: Id, tell: Tell<'_>) -> anyhow::Result<()> {
     let reader = vault.reader(id)?;
     let record = &reader.record;
     if tell.json {
@@ -218,7 +223,7 @@ fn show(vault: &Vault, id: Id, tell: Tell) -> anyhow::Result<()> {
 }
 
 /// Takes files without a scan.
-fn add(vault: Vault, matches: &ArgMatches, tell: Tell) -> bool {
+fn add(vault: Vault, matches: &ArgMatches, tell: Tell<'_>) -> bool {
     let reason = matches.get_one::<String>("reason").cloned().unwrap_or_default();
     let dry_run = matches.get_flag("dry-run");
     let guard =
@@ -226,7 +231,11 @@ fn add(vault: Vault, matches: &ArgMatches, tell: Tell) -> bool {
     let mut failed = false;
     for path in matches.get_many::<PathBuf>("paths").into_iter().flatten() {
         let name = safe_path(path);
-        match add_one(&guard, path, &reason) {
+        let added = add_one(&guard, path, &reason);
+        if let Ok(outcome) = &added {
+            tell.events.tell(outcome::action(outcome::absolute(path), "quarantine", outcome));
+        }
+        match added {
             Ok(Outcome::Quarantined { record, links_left }) => {
                 let id = record.id.to_string();
                 let more = json!({"entry": id, "links_left": links_left});
@@ -269,7 +278,7 @@ fn add_one(guard: &Guard, path: &Path, reason: &str) -> anyhow::Result<Outcome> 
     Ok(guard.act(Seen { path, file: &file, identity, verdict, provenance }))
 }
 
-fn restore(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::Result<()> {
+fn restore(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell<'_>) -> anyhow::Result<()> {
     let target = Target {
         to: matches.get_one::<PathBuf>("to").cloned(),
         overwrite: matches.get_flag("overwrite"),
@@ -283,7 +292,13 @@ fn restore(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::R
         tell.done("dry run", &id.to_string(), &format!("would be {}", safe_path(&path)), more);
         return Ok(());
     }
-    let restored = vault.restore(id, &target)?;
+    let restored = vault.restore(id, &target);
+    let told = match &restored {
+        Ok(restored) => outcome::absolute(&restored.path),
+        Err(_) => vault.reader(id).map(|reader| reader.record.path.0).unwrap_or_default(),
+    };
+    tell.events.entry(told, "restore", id, restored.as_ref().err().map(ToString::to_string));
+    let restored = restored?;
     let path = safe_path(&restored.path);
     let more = json!({
         "path": Raw(restored.path.as_os_str().as_bytes().to_vec()), "lost": restored.lost,
@@ -295,18 +310,21 @@ fn restore(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::R
     Ok(())
 }
 
-fn delete(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::Result<()> {
-    let path = vault.reader(id).map(|reader| shown_path(&reader.record)).unwrap_or_default();
+fn delete(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell<'_>) -> anyhow::Result<()> {
+    let raw = vault.reader(id).map(|reader| reader.record.path.0).unwrap_or_default();
+    let path = safe(&raw);
     if matches.get_flag("dry-run") {
         tell.done("dry run", &id.to_string(), &format!("would be deleted ({path})"), json!({}));
         return Ok(());
     }
-    vault.delete(id)?;
+    let deleted = vault.delete(id);
+    tell.events.entry(raw, "delete", id, deleted.as_ref().err().map(ToString::to_string));
+    deleted?;
     tell.done("deleted", &id.to_string(), &path, json!({}));
     Ok(())
 }
 
-fn export(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::Result<()> {
+fn export(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell<'_>) -> anyhow::Result<()> {
     let output = matches.get_one::<PathBuf>("output").context("name a file with --output")?;
     let form = match matches.get_one::<String>("form").map(String::as_str) {
         Some("plain") => Form::Plain,
@@ -331,25 +349,36 @@ fn export(vault: &Vault, id: Id, matches: &ArgMatches, tell: Tell) -> anyhow::Re
     Ok(())
 }
 
-fn expire(vault: &Vault, matches: &ArgMatches, tell: Tell) -> anyhow::Result<bool> {
+fn expire(
+    vault: &Vault,
+    matches: &ArgMatches,
+    settings: &Settings,
+    tell: Tell<'_>,
+) -> anyhow::Result<bool> {
     let number = |name: &str| matches.get_one::<u64>(name).copied();
     let mut limits = Retention {
         max_age_s: number("max-age").map(|days| days.saturating_mul(86_400)),
         max_bytes: number("max-size"),
     };
     if limits == Retention::default() {
-        limits = Settings::of_the_machine()?.quarantine.retention();
+        limits = settings.quarantine.retention();
     }
-    anyhow::ensure!(
-        limits != Retention::default(),
-        "say --max-age or --max-size, or [quarantine] max-age-days or max-bytes in {}",
-        crate::settings::PATH
-    );
+    if limits == Retention::default() {
+        // A timer runs this on every machine; most have no limits.
+        if matches.get_flag("if-limited") {
+            return Ok(false);
+        }
+        anyhow::bail!(
+            "say --max-age or --max-size, or [quarantine] max-age-days or max-bytes in {}",
+            crate::settings::PATH
+        );
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut failed = false;
     for expiry in vault.expired(&limits, now)? {
-        let (id, path) = (expiry.id.to_string(), expiry.record.as_ref().map(shown_path));
-        let path = path.unwrap_or_else(|| "unreadable".to_owned());
+        let id = expiry.id.to_string();
+        let raw = expiry.record.as_ref().map(|record| record.path.0.clone());
+        let path = raw.as_deref().map_or_else(|| "unreadable".to_owned(), safe);
         let why = match expiry.why {
             Why::Age => "too old",
             Why::Size => "too much is kept",
@@ -357,11 +386,17 @@ fn expire(vault: &Vault, matches: &ArgMatches, tell: Tell) -> anyhow::Result<boo
         let more = json!({"reason": why});
         if matches.get_flag("dry-run") {
             tell.done("dry run", &id, &format!("would be deleted, {why} ({path})"), more);
-        } else if let Err(error) = vault.expire(&expiry) {
-            tell.failed(&id, &error.to_string());
-            failed = true;
-        } else {
-            tell.done("deleted", &id, &format!("{why} ({path})"), more);
+            continue;
+        }
+        let expired = vault.expire(&expiry);
+        let error = expired.as_ref().err().map(ToString::to_string);
+        tell.events.expired(raw.unwrap_or_default(), expiry.id, why, error);
+        match expired {
+            Ok(()) => tell.done("deleted", &id, &format!("{why} ({path})"), more),
+            Err(error) => {
+                tell.failed(&id, &error.to_string());
+                failed = true;
+            }
         }
     }
     Ok(failed)

@@ -3,6 +3,7 @@
 //! Root only; elsewhere every test says that it is skipped. Nothing outside of the test's own mounts is
 //! marked. When a test takes too long its guard is killed, upon which the kernel allows what waits.
 
+mod quarantine;
 mod stage;
 
 use std::fs::{self, File, OpenOptions};

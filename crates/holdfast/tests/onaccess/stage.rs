@@ -71,6 +71,12 @@ impl Stage {
 
     /// Starts a guard with this section, and waits until it guards.
     pub(crate) fn guard(&mut self, more: &str) {
+        self.guard_without_wait(more);
+        self.wait("it guards", |stage| stage.log().contains("guards, with"));
+    }
+
+    /// Starts a guard with this section.
+    pub(crate) fn guard_without_wait(&mut self, more: &str) {
         self.configure(more);
         let log = File::create(self.log_path()).unwrap();
         let child = Command::new(HOLDFAST)
@@ -81,7 +87,6 @@ impl Stage {
             .spawn()
             .unwrap();
         self.adopt(child);
-        self.wait("it guards", |stage| stage.log().contains("guards, with"));
     }
 
     /// Ends a guard when the test is over, or after a time in which every test is over.
@@ -101,7 +106,7 @@ impl Stage {
         });
     }
 
-    fn log_path(&self) -> PathBuf {
+    pub(crate) fn log_path(&self) -> PathBuf {
         self.temp.path().join("log")
     }
 

@@ -1,28 +1,24 @@
-//! The guard's process and its supervisor: settings, content, and what becomes of findings.
+//! The guard's process and its supervisor: settings and content.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use hf_core::{Limits, ScanOptions};
-use hf_events::{Event, Events, EventsConfig, Kind, Opener, Outcome};
-use hf_onaccess::{ClamdConf, Content, Finding, Findings, Guard, Loaded, Settings};
+use hf_events::EventsConfig;
+use hf_onaccess::{ClamdConf, Content, Guard, Loaded, Settings};
 use hf_sig::PuaChoice;
-use hf_sys::privileges::Capabilities;
 
 use super::super::exit;
-use crate::clamav::quarantine::{Action, act};
+use super::super::quarantine::content_records;
+use super::findings::{Response, Sink};
+use crate::clamav::quarantine::Action;
 use crate::content::{self, Wanted};
-use crate::display::{hex, safe_lines, safe_path};
+use crate::display::{hex, safe_path};
 use crate::session;
 
 /// What the command line asks for.
@@ -67,17 +63,17 @@ impl Orders {
         to.or_else(|| self.copy_to.clone().map(Action::Copy))
     }
 
-    /// Reads who is told events; nobody without a configuration.
-    fn events(&self) -> anyhow::Result<EventsConfig> {
+    /// Reads who is told events, and where the quarantine is. The usual file need not be there.
+    fn of_the_machine(&self) -> anyhow::Result<(EventsConfig, Option<PathBuf>)> {
         let usual = Path::new(crate::settings::PATH);
         let named = !self.config.as_os_str().is_empty();
         let path = if named { self.config.as_path() } else { usual };
-        // Under ClamAV's name the file is ours and need not be there.
-        if named && self.clamd_conf.is_none() || path.exists() {
-            Ok(crate::settings::Settings::read(path)?.events)
-        } else {
-            Ok(EventsConfig::default())
+        // `Settings::read` of the guard takes a file that is not there as well.
+        if !path.exists() {
+            return Ok((EventsConfig::default(), None));
         }
+        let settings = crate::settings::Settings::read(path)?;
+        Ok((settings.events, settings.quarantine.vault))
     }
 
     /// Reads the settings.
@@ -136,45 +132,41 @@ pub(crate) fn supervise(orders: &Orders) -> anyhow::Result<ExitCode> {
 
 /// Is the guard.
 pub(crate) fn run(orders: Orders) -> anyhow::Result<ExitCode> {
-    let (settings, notes) = orders.settings().map_err(anyhow::Error::msg)?;
-    let mut sink = Sink {
-        out: settings.log.as_deref().map(open_log).transpose()?,
-        action: orders.action(),
-        like_clamav: orders.clamd_conf.is_some(),
-        told: Told::Later(orders.events()?),
+    let (settings, _) = orders.settings().map_err(anyhow::Error::msg)?;
+    let (events, vault) = orders.of_the_machine()?;
+    let response = match orders.action() {
+        Some(action) => Response::LikeClamav(action),
+        None => Response::of(&settings, vault.as_deref())?,
     };
-    notes.iter().for_each(|note| sink.line(&format!("note: {note}")));
+    let more_capabilities = response.capabilities();
+    let like_clamav = orders.clamd_conf.is_some();
+    let findings = Sink::new(settings.log.as_deref(), response, like_clamav, events)?;
     // Only a pipe is the supervisor's; a terminal or nothing is somebody who tries the command.
     let heartbeat = std::io::stdin().as_fd().try_clone_to_owned().ok().filter(|fd| {
         let kind =
             rustix::fs::fstat(fd).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
         kind.is_ok_and(|kind| kind == rustix::fs::FileType::Fifo)
     });
-    let more_capabilities = if sink.action.is_some() {
-        Capabilities::DAC_OVERRIDE | Capabilities::FOWNER | Capabilities::CHOWN
-    } else {
-        Capabilities::empty()
-    };
-    let databases = Databases {
-        databases: settings.databases.clone(),
-        like_clamav: orders.clamd_conf.is_some(),
+    let databases = Databases { databases: settings.databases.clone(), like_clamav };
+    let begun = (settings.action, settings.touch_system_files);
+    let read = move || {
+        let (settings, mut notes) = orders.settings()?;
+        // The rights for it were given up, or the vault is open.
+        if (settings.action, settings.touch_system_files) != begun {
+            notes.push("action and touch-system-files change when the guard is started".to_owned());
+        }
+        Ok((settings, notes))
     };
     hf_onaccess::run(Guard {
-        settings: Box::new(move || orders.settings().map(|(settings, _)| settings)),
+        settings: Box::new(read),
         content: Arc::new(databases),
-        findings: Box::new(sink),
+        findings: Box::new(findings),
         heartbeat,
         more_capabilities,
     })
     .context("on-access guard")?;
     // At once: a thread may be in the middle of a scan for somebody who waits.
     std::process::exit(i32::from(exit::CLEAN))
-}
-
-fn open_log(path: &Path) -> anyhow::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o640);
-    options.open(path).with_context(|| format!("cannot write to {}", safe_path(path)))
 }
 
 /// Opens the content that guards use.
@@ -204,120 +196,11 @@ impl Content for Databases {
             hex(digest.get(..DIGEST_SHOWN).unwrap_or(digest))
         });
         let identity = digests.collect::<Vec<_>>().join("+");
-        Ok(Loaded { worker, identity, signatures: content.signatures, warnings: content.warnings })
+        let sources = content_records(&content);
+        let signatures = content.signatures;
+        Ok(Loaded { worker, identity, signatures, sources, warnings: content.warnings })
     }
 }
 
 /// Ours: bytes of a digest that tell one pack from another.
 const DIGEST_SHOWN: usize = 16;
-
-/// Writes what is told, and does what was ordered about findings.
-struct Sink {
-    out: Option<File>,
-    action: Option<Action>,
-    like_clamav: bool,
-    told: Told,
-}
-
-/// Who is told events. They are reached with the first event: a thread that was started before the guard gave up its
-/// rights would keep them.
-enum Told {
-    Later(EventsConfig),
-    Now(Events),
-    Nobody,
-}
-
-impl Sink {
-    fn tell(&mut self, kind: Kind) {
-        if let Told::Later(config) = &self.told {
-            let started = (!config.is_silent()).then(|| Events::start(config));
-            self.told = match started {
-                None => Told::Nobody,
-                Some(Ok(events)) => Told::Now(events),
-                Some(Err(error)) => {
-                    self.line(&format!("events are told to nobody: {error}"));
-                    Told::Nobody
-                }
-            };
-        }
-        if let Told::Now(events) = &self.told {
-            events.tell(Event::now("on-access", kind));
-        }
-    }
-
-    fn tell_finding(&mut self, finding: &Finding) {
-        let path = finding.path.as_os_str().as_bytes().to_vec();
-        let program = finding.program.as_deref().unwrap_or(Path::new(""));
-        let opener = Opener {
-            pid: u32::try_from(finding.pid).ok().filter(|pid| *pid > 0),
-            uid: finding.user,
-            executable: program.as_os_str().as_bytes().to_vec(),
-        };
-        self.tell(Kind::Finding {
-            path: path.clone(),
-            size: finding.file.metadata().ok().map(|meta| meta.len()),
-            sha256: None,
-            name: finding.name.clone(),
-            origin: String::new(),
-            place: Vec::new(),
-            opener: Some(opener),
-        });
-        if finding.denied {
-            self.tell(Kind::Action {
-                path,
-                action: "deny".to_owned(),
-                outcome: Outcome::Success,
-                entry: None,
-                reason: String::new(),
-            });
-        }
-    }
-}
-
-impl Findings for Sink {
-    fn found(&mut self, finding: Finding) {
-        self.tell_finding(&finding);
-        let path = safe_path(&finding.path);
-        let name = safe_lines(&finding.name);
-        let text = if self.like_clamav {
-            format!("{path}: {name} FOUND")
-        } else {
-            let word = if finding.denied { "denied" } else { "detected" };
-            let program =
-                finding.program.as_deref().map_or_else(|| "unknown".to_owned(), safe_path);
-            let user = finding.user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
-            format!(
-                "{word} {path}: {name} (program {program}, process {}, user {user})",
-                finding.pid
-            )
-        };
-        self.line(&text);
-        if finding.removed {
-            return;
-        }
-        let Some(action) = &self.action else { return };
-        let (Ok(told) | Err(told)) = act(action, &finding.path, Some(&finding.file));
-        self.line(&told);
-    }
-
-    fn line(&mut self, text: &str) {
-        let now =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let at = hf_sys::local_time(i64::try_from(now).unwrap_or(0));
-        let line = format!(
-            "{:04}-{:02}-{:02} {:02}:{:02}:{:02} {}\n",
-            at.year,
-            at.month,
-            at.day,
-            at.hour,
-            at.minute,
-            at.second,
-            safe_lines(text)
-        );
-        // A log that cannot be written to is no reason not to guard.
-        let _ = match &mut self.out {
-            Some(out) => out.write_all(line.as_bytes()),
-            None => std::io::stderr().write_all(line.as_bytes()),
-        };
-    }
-}

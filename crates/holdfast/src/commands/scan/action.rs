@@ -10,10 +10,12 @@ use hf_quarantine::{By, Finding, Guard, OsPackages, Outcome, QuarantineSink as _
 use serde_json::{Map, Value, json};
 
 use super::Counts;
+use crate::commands::outcome::{SPARED, links};
 use crate::commands::quarantine;
 use crate::content::Content;
 use crate::display::{safe, safe_path};
 use crate::drive::Scanned;
+use crate::settings::Settings;
 
 /// What is done with detected files.
 pub(super) struct Actions {
@@ -34,7 +36,8 @@ impl Actions {
         let dry_run = matches.get_flag("dry-run");
         let (word, action) = match matches.get_one::<String>("action").map(String::as_str) {
             Some("quarantine") => {
-                let path = quarantine::vault_path(matches)?;
+                let settings = Settings::of_or_machine(matches)?;
+                let path = quarantine::vault_path(matches, &settings)?;
                 let vault = hf_quarantine::Vault::create(&path).context("no quarantine")?;
                 ("quarantine", hf_quarantine::Action::Quarantine(vault))
             }
@@ -84,10 +87,7 @@ impl Done {
     /// Returns the line for people.
     pub(super) fn line(&self, path: &Path) -> String {
         let path = safe_path(path);
-        let links = |left: u64| match left {
-            0 => String::new(),
-            left => format!(" ({left} other names still lead to it)"),
-        };
+        let links = |left: u64| links(left).map(|text| format!(" ({text})")).unwrap_or_default();
         match &self.outcome {
             Outcome::Quarantined { record, links_left } => {
                 format!("quarantined {path}: as {}{}", record.id, links(*links_left))
@@ -96,7 +96,7 @@ impl Done {
                 format!("removed     {path}{}", links(*links_left))
             }
             Outcome::Would => format!("dry run     {path}: {} would be possible", self.word),
-            Outcome::Spared => format!("left        {path}: {SPARED}"),
+            Outcome::Spared => format!("left        {path}: {SPARED} (--touch-system-files)"),
             Outcome::Nothing => format!("left        {path}: it has no name that could be removed"),
             Outcome::Failed(error) => {
                 format!("left        {path}: {}", safe(error.to_string().as_bytes()))
@@ -111,7 +111,7 @@ impl Done {
         let (result, reason) = match &self.outcome {
             Outcome::Quarantined { .. } | Outcome::Removed { .. } => ("done", None),
             Outcome::Would => ("dry_run", None),
-            Outcome::Spared => ("spared", Some(SPARED.to_owned())),
+            Outcome::Spared => ("spared", Some(format!("{SPARED} (--touch-system-files)"))),
             Outcome::Nothing => ("failed", Some("it has no name that could be removed".to_owned())),
             Outcome::Failed(error) => ("failed", Some(error.to_string())),
         };
@@ -130,5 +130,3 @@ impl Done {
         Value::Object(action)
     }
 }
-
-pub(super) const SPARED: &str = "a package of the distribution owns it, and it is as the package made it (--touch-system-files)";

@@ -1,7 +1,5 @@
 //! What a scan tells as events.
 
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use hf_core::Verdict;
@@ -9,7 +7,8 @@ use hf_events::{Event, Events, Kind, Outcome};
 use hf_policy::Decision;
 
 use super::Counts;
-use super::action::{Done, SPARED};
+use super::action::Done;
+use crate::commands::outcome::{self, absolute};
 use crate::drive::{Named, Scanned};
 
 /// Tells events, if anybody wants them.
@@ -55,22 +54,7 @@ impl<'e> Telling<'e> {
             opener: None,
         });
         let Some(done) = done else { return };
-        let (outcome, reason) = match &done.outcome {
-            hf_quarantine::Outcome::Quarantined { .. } | hf_quarantine::Outcome::Removed { .. } => {
-                (Outcome::Success, String::new())
-            }
-            hf_quarantine::Outcome::Would => (Outcome::Unknown, "dry run".to_owned()),
-            hf_quarantine::Outcome::Spared => (Outcome::Unknown, SPARED.to_owned()),
-            hf_quarantine::Outcome::Nothing => (Outcome::Failure, "it has no name".to_owned()),
-            hf_quarantine::Outcome::Failed(error) => (Outcome::Failure, error.to_string()),
-        };
-        self.tell(|_| Kind::Action {
-            path: absolute(&scanned.path),
-            action: done.word.to_owned(),
-            outcome,
-            entry: done.outcome.entry().map(|id| id.to_string()),
-            reason,
-        });
+        self.tell(|_| outcome::action(absolute(&scanned.path), done.word, &done.outcome));
     }
 
     pub(super) fn ended(&self, counts: &Counts, whole: bool) {
@@ -92,12 +76,6 @@ fn sha256(scanned: &Scanned, done: Option<&Done>) -> Option<String> {
     }
     let digests = scanned.report.objects.first()?.digests.as_ref()?;
     Some(crate::display::hex(&digests.sha256))
-}
-
-/// Whoever reads an event does not know our folder, and must not take a path for an option.
-fn absolute(path: &Path) -> Vec<u8> {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    path.as_os_str().as_bytes().to_vec()
 }
 
 /// Waits for the sinks, and says what they did not get.
