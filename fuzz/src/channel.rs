@@ -1,14 +1,19 @@
 //! What lies in a channel: manifests, lists of changes, indexes of chunks, patches.
 
-use hf_channel::{Changes, Digest, Manifest, chunks, patch};
+use hf_channel::{Changes, Digest, Manifest, Now, chunks, patch};
 
-/// A manifest.
+/// A manifest, or what is current.
 pub fn channel_manifest(data: &[u8]) {
     if let Ok(manifest) = Manifest::parse(data) {
         // What is read can be written, and is the same then.
         let bytes = manifest.to_bytes().expect("a manifest that was read");
         assert_eq!(Manifest::parse(&bytes).expect("what was written"), manifest);
         assert!(manifest.objects().len() < 1 << 24);
+    }
+    if let Some(now) = Now::parse(data) {
+        // Whatever is read is bounded by what a timestamp may be.
+        let bytes = now.to_bytes();
+        assert!(bytes.map_or(data.len() > 40_000, |bytes| Now::parse(&bytes) == Some(now)));
     }
 }
 

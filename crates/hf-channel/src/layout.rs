@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! metadata/…                      TUF metadata, as its specification names the files
+//! metadata/now.json               what is current, in one file
 //! targets/SET/DIGEST.manifest.json  manifests, as TUF names targets of a consistent snapshot
 //! objects/ab/abcdef…              everything else, by SHA-256
 //! attestations/DIGEST/NAME.note   what a publisher signed for the manifest with this digest
@@ -14,6 +15,8 @@ use crate::Digest;
 
 /// Folder of TUF metadata.
 pub const METADATA: &str = "metadata";
+/// What is current, in one file.
+pub const NOW: &str = "metadata/now.json";
 /// Folder of TUF targets.
 pub const TARGETS: &str = "targets";
 /// Folder of objects by digest.

@@ -15,6 +15,7 @@ pub mod chunks;
 mod digest;
 pub mod layout;
 mod manifest;
+mod now;
 pub mod patch;
 
 pub use changes::{Change, ChangeKind, Changes, ChangesError};
@@ -22,3 +23,4 @@ pub use digest::{Digest, Hasher, ParseDigestError};
 pub use manifest::{
     Blob, MANIFEST_LEN_MAX, Manifest, ManifestError, PackEntry, PatchEntry, SourceEntry, Stored,
 };
+pub use now::{NOW_LEN_MAX, Now};

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use hf_channel::{Digest, MANIFEST_LEN_MAX, Manifest, layout};
+use hf_channel::{Digest, MANIFEST_LEN_MAX, Manifest, Now, layout};
 use hf_trust::Time;
 use hf_trust::log::LogProof;
 use hf_trust::log::tile::Tile;
@@ -100,7 +100,10 @@ pub(crate) fn mirror(
             copy.put(&path, &bytes)?;
         }
     }
+    let root = updater.root().header.version;
     for (path, bytes) in last {
+        let now = Now::new(root, &bytes).context("the timestamp is no text")?;
+        copy.put(layout::NOW, &now.to_bytes()?)?;
         copy.put(&path, &bytes)?;
     }
     Ok(copy.done)

@@ -1,13 +1,14 @@
 //! The channel's folder as a TUF repository: its four roles, signed anew when something changed.
 //!
-//! Promises: files that others are named by come first, `timestamp.json` last, so that a client sees the
-//! old or the new repository, and nothing between.
+//! Promises: files that others are named by come first, `now.json` and `timestamp.json` last, so that a
+//! client sees the old or the new repository, and nothing between.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use hf_channel::layout::METADATA;
+use hf_channel::Now;
+use hf_channel::layout::{METADATA, NOW};
 use hf_trust::Time;
 use hf_trust::tuf::metadata::{Body, Header};
 use hf_trust::tuf::{
@@ -165,7 +166,15 @@ impl<'a> Repository<'a> {
         let header = Header::new(version, self.expires(days.timestamp));
         let timestamp = Timestamp { header, snapshot: meta, extra: Default::default() };
         let bytes = sign(timestamp, &self.home.keys("timestamp")?)?;
+        self.write_now(self.root()?.signed.header.version, &bytes)?;
         files::write(&self.path("timestamp.json"), &bytes)
+    }
+
+    /// Writes what is current. Before the timestamp: a build that is cut off between the two then hides
+    /// nothing from those who read this one first.
+    fn write_now(&self, root: u64, timestamp: &[u8]) -> Result<()> {
+        let now = Now::new(root, timestamp).context("the timestamp is no text")?;
+        files::write(&self.home.channel().join(NOW), &now.to_bytes()?)
     }
 
     /// Replaces a role's keys: new ones are made, the old ones kept aside; a root that says so is signed
@@ -194,7 +203,11 @@ impl<'a> Repository<'a> {
     fn write_root(&self, root: Root, signers: &[SecretKey]) -> Result<()> {
         let version = root.header.version;
         let bytes = sign(root, signers)?;
-        files::write(&self.path(&format!("{version}.root.json")), &bytes)
+        files::write(&self.path(&format!("{version}.root.json")), &bytes)?;
+        match files::read_if_there(&self.path("timestamp.json"), LEN_MAX)? {
+            Some(timestamp) => self.write_now(version, &timestamp),
+            None => Ok(()),
+        }
     }
 
     fn expires(&self, days: u32) -> Time {

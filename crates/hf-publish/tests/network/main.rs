@@ -2,11 +2,13 @@
 //! machine that follows them; then each operator is unplugged, and the channel is tampered with.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod counter;
 mod machine;
 mod world;
 
 use std::fs;
 
+use counter::Counter;
 use machine::{Machine, Said};
 use world::World;
 
@@ -158,6 +160,7 @@ fn a_channel_that_was_tampered_with_is_refused() {
     // Endless data in the place of any file.
     for file in ["metadata/timestamp.json", "proofs"] {
         world.copy("alice/channel", "endless");
+        fs::remove_file(world.path("endless/metadata/now.json")).unwrap();
         let mut path = world.path("endless").join(file);
         if path.is_dir() {
             for entry in fs::read_dir(&path).unwrap().flatten() {
@@ -186,6 +189,43 @@ fn a_channel_that_was_tampered_with_is_refused() {
     machine.now += 15 * 86_400;
     assert!(machine.update().is_refused("freeze"));
     assert_eq!(machine.names(), ["Test.A-1", "Test.B-1", "Test.C-1"]);
+}
+
+#[test]
+fn nothing_new_costs_one_question() {
+    let mut world = World::new();
+    world.source("own.ndb", A);
+    world.release(&["alice", "bob", "carol"]);
+    let counter = Counter::serve(world.path("alice/channel"));
+    let mut machine = Machine::new(&world, &[&counter.address]);
+    assert!(matches!(machine.update(), Said::New(1)));
+    counter.reset();
+    assert!(matches!(machine.update(), Said::Same));
+    let (questions, bytes) = counter.reset();
+    assert!(questions == 1 && bytes < 10_240, "{questions} questions, {bytes} bytes");
+
+    // What answers it is a guess: spoiled or old, it costs questions, and hides nothing.
+    let now = world.path("alice/channel/metadata/now.json");
+    let first = fs::read(&now).unwrap();
+    world.source("own.ndb", &format!("{A}{B}"));
+    world.release(&["alice", "bob"]);
+    let second = fs::read_to_string(&now).unwrap();
+    for bad in
+        [&b"{}"[..], &[b' '; 100_000], second.replace("\\\"sig\\\"", "\\\"gis\\\"").as_bytes()]
+    {
+        fs::write(&now, bad).unwrap();
+        let mut fresh = Machine::new(&world, &[&counter.address]);
+        assert!(matches!(fresh.update(), Said::New(2)));
+    }
+    assert!(matches!(machine.update(), Said::New(2)));
+    fs::write(&now, &first).unwrap();
+    assert!(matches!(machine.update(), Said::Same), "an old one is asked behind");
+    world.run("alice", &["rotate", "root"]);
+    world.run("alice", &["rotate", "timestamp"]);
+    assert!(matches!(machine.update(), Said::Same));
+    counter.reset();
+    assert!(matches!(machine.update(), Said::Same));
+    assert_eq!(counter.reset().0, 1, "new roots were found through it");
 }
 
 #[test]

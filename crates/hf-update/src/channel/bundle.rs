@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use hf_channel::layout::{self, is_plain_path};
-use hf_channel::{Digest, Manifest, Stored};
+use hf_channel::{Digest, Manifest, Now, Stored};
 use hf_trust::Time;
 use hf_trust::quorum::bundle::BUNDLE_BYTES_MAX;
 use hf_trust::tuf::{Limits, Reply, Step, Trusted, Updater};
@@ -185,6 +185,11 @@ impl Out<'_> {
             }
         }
         found.sort_by_key(|(path, _)| path.ends_with("/timestamp.json"));
+        let root = updater.root().header.version;
+        let now = found.last().and_then(|(_, timestamp)| Now::new(root, timestamp));
+        if let Some(bytes) = now.and_then(|now| now.to_bytes().ok()) {
+            found.insert(found.len().saturating_sub(1), (layout::NOW.to_owned(), bytes));
+        }
         Ok(found)
     }
 

@@ -1,12 +1,12 @@
 //! Metadata, manifest and proofs of a channel from one mirror: believed or refused.
 
-use hf_channel::{Digest, MANIFEST_LEN_MAX, Manifest, ManifestError, layout};
+use hf_channel::{Digest, MANIFEST_LEN_MAX, Manifest, ManifestError, NOW_LEN_MAX, Now, layout};
 use hf_trust::Time;
 use hf_trust::log::merkle::{Hash, prove_consistency};
 use hf_trust::log::tile::{BadTile, Tile, TileNodes, TileSource};
 use hf_trust::quorum::bundle::BUNDLE_BYTES_MAX;
 use hf_trust::quorum::{Accepted, Consistency, Offer, Refused, verify};
-use hf_trust::tuf::{Limits, Reply, Step, Target, TufError, Updater};
+use hf_trust::tuf::{Limits, Reply, Role, Step, Target, TufError, Updater};
 
 use super::Channel;
 use super::memory::{Memory, MemoryError};
@@ -81,14 +81,7 @@ pub fn check(
     memory: &Memory,
     now: Time,
 ) -> Result<Checked, Refusal> {
-    let trusted = memory.trusted(&channel.root)?;
-    let mut updater = Updater::new(trusted, now, Limits::default())?;
-    let mut asked = 0usize;
-    let refreshed = refresh(&mut updater, mirror, fetcher, &mut asked);
-    for stored in updater.stored() {
-        memory.set_trusted(&stored)?;
-    }
-    refreshed?;
+    let (mut updater, asked) = refreshed(channel, mirror, fetcher, memory, now)?;
     // Nothing new, and proofs that are young enough: one question was all.
     // What TUF trusts may have been refused by the policy: only what was accepted counts.
     let timestamp = memory.trusted(&channel.root)?.local.remove("timestamp").unwrap_or_default();
@@ -96,7 +89,7 @@ pub fn check(
     let same = memory.accepted_under() == Some(timestamp);
     let fresh_until = memory.fresh_until();
     if same && memory.last_digest().is_some() && is_young(channel, fresh_until, now) {
-        return Ok(Checked::Same { fresh_until, at_once: asked <= 2 });
+        return Ok(Checked::Same { fresh_until, at_once: asked <= 1 });
     }
     let target = find(&mut updater, channel, mirror, fetcher)?;
     for stored in updater.stored() {
@@ -126,15 +119,58 @@ fn is_young(channel: &Channel, fresh_until: Option<Time>, now: Time) -> bool {
     fresh_until.is_some_and(|until| now.seconds_since(until) < bound)
 }
 
+/// Brings metadata up to date; returns them, and how many questions it took.
+///
+/// What `now.json` says is a guess that saves questions: when anything that follows from it is refused,
+/// all is asked again as if it were not there.
+fn refreshed(
+    channel: &Channel,
+    mirror: &Mirror,
+    fetcher: &Fetcher,
+    memory: &Memory,
+    now: Time,
+) -> Result<(Updater, usize), Refusal> {
+    let mut asked = 1;
+    let mut guess = match mirror.read_if_there(fetcher, layout::NOW, NOW_LEN_MAX) {
+        Ok(bytes) => bytes.and_then(|bytes| Now::parse(&bytes)),
+        Err(MirrorError::TooLong(..)) => None,
+        Err(err) => return Err(err.into()),
+    };
+    loop {
+        let trusted = memory.trusted(&channel.root)?;
+        let mut updater = Updater::new(trusted, now, Limits::default())?;
+        let done = refresh(&mut updater, mirror, fetcher, guess.as_ref(), &mut asked);
+        for stored in updater.stored() {
+            memory.set_trusted(&stored)?;
+        }
+        match done {
+            Ok(()) => return Ok((updater, asked)),
+            Err(_) if guess.is_some() => guess = None,
+            Err(refusal) => return Err(refusal),
+        }
+    }
+}
+
 fn refresh(
     updater: &mut Updater,
     mirror: &Mirror,
     fetcher: &Fetcher,
+    guess: Option<&Now>,
     asked: &mut usize,
 ) -> Result<(), Refusal> {
     while let Step::Fetch(request) = updater.step()? {
-        *asked = asked.saturating_add(1);
-        reply(updater, &request, mirror, fetcher)?;
+        match guess {
+            Some(now) if request.role == Role::Root && request.version > Some(now.root) => {
+                updater.reply(Reply::Missing)?;
+            }
+            Some(now) if request.role == Role::Timestamp => {
+                updater.reply(Reply::Bytes(now.timestamp.as_bytes()))?;
+            }
+            _ => {
+                *asked = asked.saturating_add(1);
+                reply(updater, &request, mirror, fetcher)?;
+            }
+        }
     }
     Ok(())
 }
