@@ -195,3 +195,46 @@ fn what_was_tampered_with_is_found() {
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("split-view") || said.contains("refused"), "{said}");
 }
+
+/// Runs the commands in docs/channel.md as they stand there, but for ports, which may be taken.
+#[test]
+fn what_the_manual_says() {
+    let Some(publisher) = publisher() else { return };
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/channel.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let blocks = manual.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
+    let mut script = blocks.collect::<Vec<_>>().join("\n");
+    assert!(script.matches("holdfast update --config").count() >= 2, "the commands are there");
+    // All are held at once, so that they differ.
+    let free = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    for (port, free) in ["8080", "8081", "8082"].iter().zip(&free) {
+        let free = free.local_addr().unwrap().port().to_string();
+        script = script.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{free}"));
+    }
+    drop(free);
+    let told = "trap 'echo \"FAILED $?: $BASH_COMMAND\" >&2' ERR\ntrap 'kill $(jobs -p)' EXIT\n";
+    let dir = tempfile::tempdir().unwrap();
+    let programs = publisher.parent().unwrap().to_str().unwrap();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-c", &format!("{told}{script}\n")])
+        .current_dir(dir.path())
+        .env("PATH", path)
+        .env("HOME", dir.path())
+        .env("HOLDFAST_CACHE", dir.path().join("cache"))
+        .env_remove("HOLDFAST_STATE")
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let failed: Vec<&str> = said.lines().filter(|line| line.starts_with("FAILED ")).collect();
+    // A scan that finds something says so by its exit code.
+    assert_eq!(
+        failed,
+        ["FAILED 1: holdfast scan sample", "FAILED 1: holdfast scan sample2"],
+        "{said}"
+    );
+    for part in ["Example.First-1", "Example.Second-1", "release 2 of main", "main: right"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

@@ -173,14 +173,14 @@ impl Draft {
         let folder = self.dir.join(&file.source);
         fs::create_dir_all(&folder).map_err(|err| StoreError::io(&folder, err))?;
         let to = folder.join(&file.name);
-        link_or_copy(from, &to).map_err(|err| StoreError::io(&to, err))?;
+        link_or_copy(from, &to, file.len).map_err(|err| StoreError::io(&to, err))?;
         self.files.push(file);
         Ok(())
     }
 }
 
 /// Sets share the bytes that they have in common: their files are never written to again.
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+fn link_or_copy(from: &Path, to: &Path, len: u64) -> io::Result<()> {
     let read_only = Permissions::from_mode(0o444);
     let shared = fs::metadata(from)?.permissions().readonly() && fs::hard_link(from, to).is_ok();
     if shared {
@@ -188,7 +188,9 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
         File::open(to)?.sync_all()?;
     } else {
         let part = to.with_extension("copy");
-        fs::copy(from, &part)?;
+        if fs::copy(from, &part)? != len {
+            return Err(disk::ended_early());
+        }
         fs::set_permissions(&part, read_only)?;
         File::open(&part)?.sync_all()?;
         fs::rename(&part, to)?;
