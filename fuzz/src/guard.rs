@@ -22,7 +22,15 @@ pub fn onaccess(data: &[u8]) {
         }
         // Without users, for whom the system would be asked.
         2 => drop(text_of(rest).map(Settings::parse)),
-        _ => drop(text_of(rest).map(ClamdConf::parse)),
+        // Every reader of this file begins with the daemon's.
+        _ => {
+            let path = std::path::Path::new("fuzz");
+            if text_of(rest).is_some()
+                && let Ok(file) = hf_daemon::clamd_conf::ClamdConf::parse(path, rest)
+            {
+                let _ = ClamdConf::of(file.options());
+            }
+        }
     }
 }
 

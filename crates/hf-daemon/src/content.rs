@@ -50,6 +50,8 @@ pub struct ContentIdentity {
     /// What `VERSION` tells behind the engine's version (`/27000/Wed Feb 22 21:33:21 2023`); empty
     /// without a daily database.
     pub version_suffix: String,
+    /// When the newest signed database was made, where that is known.
+    pub newest_built: Option<SystemTime>,
     /// Bytes of all packs.
     pub bytes: u64,
 }
@@ -109,6 +111,7 @@ impl Content {
             databases,
             opened: SystemTime::now(),
             version_suffix: String::new(),
+            newest_built: None,
             bytes,
         };
         Ok(Self { packs, identity: Arc::new(identity), warnings })
@@ -118,6 +121,13 @@ impl Content {
     #[must_use]
     pub fn with_version_suffix(mut self, suffix: String) -> Self {
         Arc::make_mut(&mut self.identity).version_suffix = suffix;
+        self
+    }
+
+    /// Sets when the newest signed database was made.
+    #[must_use]
+    pub fn with_newest_built(mut self, built: Option<SystemTime>) -> Self {
+        Arc::make_mut(&mut self.identity).newest_built = built;
         self
     }
 
@@ -132,6 +142,7 @@ impl Content {
                 databases: Vec::new(),
                 opened: SystemTime::now(),
                 version_suffix: String::new(),
+                newest_built: None,
                 bytes: 0,
             }),
             warnings: Vec::new(),

@@ -21,11 +21,11 @@ pub mod listen;
 pub mod log;
 pub mod logs;
 pub mod milter;
-pub mod notify;
 pub mod run;
 pub mod scan;
 pub mod service;
 pub mod sockets;
+mod telling;
 mod wire;
 pub mod words;
 

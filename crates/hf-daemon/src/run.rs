@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hf_sys::notify::{monotonic_us, notify, watchdog};
 use hf_sys::users::Identity;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,9 +20,9 @@ use crate::content::ContentSource;
 use crate::doors::Doors;
 use crate::log::Log;
 use crate::logs::Logs;
-use crate::notify::{monotonic_us, notify, watchdog};
 use crate::service::{Observer, Service, ServiceSetup};
 use crate::sockets::{self, Listener, LocalSocket, SocketFile};
+use crate::telling::Telling;
 use crate::words::ctime;
 
 /// What a daemon is made of.
@@ -82,7 +83,8 @@ pub fn run(setup: RunSetup) -> Result<(), RunError> {
         log.info(&format!("Running as user {name} (UID {}, GID {})", user.uid, user.gid));
     }
     log.info(&format!("{version}: holdfast daemon {}", env!("CARGO_PKG_VERSION")));
-    let observer = observer(&config)?;
+    let telling = telling(&config)?;
+    let observer = telling.clone().map(|telling| telling as Arc<dyn Observer>);
     let setup = service_setup(&config, source, worker, log.clone());
     let service = Service::start(ServiceSetup { observer, ..setup })
         .map_err(|error| failed(&chain(&error)))?;
@@ -103,7 +105,11 @@ pub fn run(setup: RunSetup) -> Result<(), RunError> {
         ready();
         notify("READY=1");
         log.info(&format!("Listening daemon: PID: {}", std::process::id()));
-        tend(&service, &config, &logs).await?;
+        if let Some(telling) = &telling {
+            telling.content_loaded(&service.status().content);
+            telling.serving(true, "it was started");
+        }
+        tend(&service, &config, &logs, telling.as_deref()).await?;
         // What they are answering gets this long.
         let _ = tokio::time::timeout(FINISH, doors).await;
         Ok::<_, RunError>(files)
@@ -113,6 +119,10 @@ pub fn run(setup: RunSetup) -> Result<(), RunError> {
     // Those that are being answered get this long.
     runtime.shutdown_timeout(Duration::from_secs(5));
     service.shutdown();
+    if let Some(telling) = telling {
+        telling.serving(false, "it was ended");
+        telling.finish().iter().for_each(|text| log.warning(text));
+    }
     for file in &files {
         if file.remove() {
             log.info("Socket file removed.");
@@ -160,30 +170,14 @@ fn service_setup(
     }
 }
 
-/// Returns what tells findings as events, when somebody wants them.
-fn observer(config: &Config) -> Result<Option<Observer>, RunError> {
+/// Returns what tells events, when somebody wants them.
+fn telling(config: &Config) -> Result<Option<Arc<Telling>>, RunError> {
     if config.events.is_silent() {
         return Ok(None);
     }
     let events = hf_events::Events::start(&config.events)
         .map_err(|error| RunError(format!("[events]: {error}")))?;
-    Ok(Some(Arc::new(move |_client, name, answer| {
-        let Some(hit) = answer.report.hits.iter().find(|hit| answer.name() == Some(&hit.name))
-        else {
-            return;
-        };
-        let place = answer.report.path(hit.object).into_iter().map(<[u8]>::to_vec).collect();
-        let kind = hf_events::Kind::Finding {
-            path: name.to_vec(),
-            size: Some(answer.size),
-            sha256: None,
-            name: hit.name.clone(),
-            origin: hit.origin.clone(),
-            place,
-            opener: None,
-        };
-        events.tell(hf_events::Event::now("daemon", kind));
-    })))
+    Ok(Some(Arc::new(Telling::new(events))))
 }
 
 fn threads() -> usize {
@@ -273,7 +267,12 @@ async fn serve_doors(doors: Doors, service: Service) {
 }
 
 /// Waits for signals, looks for changed content, feeds the watchdog; returns when it is to end.
-async fn tend(service: &Service, config: &Config, logs: &Logs) -> Result<(), RunError> {
+async fn tend(
+    service: &Service,
+    config: &Config,
+    logs: &Logs,
+    telling: Option<&Telling>,
+) -> Result<(), RunError> {
     let listen = |kind: SignalKind| -> Result<Signal, RunError> {
         signal(kind).map_err(|error| RunError(format!("cannot listen to signals: {error}")))
     };
@@ -286,6 +285,9 @@ async fn tend(service: &Service, config: &Config, logs: &Logs) -> Result<(), Run
     let every = |seconds: u64| tokio::time::interval(Duration::from_secs(seconds.max(1)));
     let mut check_at = every(if check > 0 { check } else { NEVER_SECONDS });
     check_at.reset();
+    let stale_after = config.content.stale_after_days;
+    // The first look is at once.
+    let mut age_at = every(DAY_SECONDS);
     let watchdog = watchdog();
     let mut alive_at =
         tokio::time::interval(watchdog.unwrap_or(Duration::from_secs(NEVER_SECONDS)));
@@ -300,6 +302,9 @@ async fn tend(service: &Service, config: &Config, logs: &Logs) -> Result<(), Run
             }
             _ = usr2.recv() => reload(service),
             _ = check_at.tick() => self_check(service),
+            _ = age_at.tick() => if let (Some(telling), days @ 1..) = (telling, stale_after) {
+                telling.age(&service.status().content, days);
+            },
             _ = alive_at.tick() => if watchdog.is_some() { notify("WATCHDOG=1") },
         }
     }
@@ -382,6 +387,9 @@ const FINISH: Duration = Duration::from_secs(12);
 
 /// Ours: threads for what may wait for disks.
 const BLOCKING_THREADS: usize = 32;
+
+/// Ours: what is a day older is told again.
+const DAY_SECONDS: u64 = 86_400;
 
 /// A year.
 const NEVER_SECONDS: u64 = 31_536_000;

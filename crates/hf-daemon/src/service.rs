@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hf_core::{Report, Verdict};
 use hf_policy::{Tell, decide};
-use hf_worker::{Protection, WorkerConfig};
+use hf_worker::{Death, Protection, WorkerConfig};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::content::{Content, ContentIdentity, ContentSource};
@@ -40,8 +40,17 @@ use metrics::{Counters, between};
 use queue::Queue;
 use slot::Slot;
 
-/// Is told of every answer: who asked, what the object is called, and what came of it.
-pub type Observer = Arc<dyn Fn(&Client, &[u8], &Answer) + Send + Sync>;
+/// Is told what happens, by whoever does it: nothing here may wait.
+pub trait Observer: Send + Sync {
+    /// Every answer: who asked, what the object is called, and what came of it.
+    fn answered(&self, client: &Client, name: &[u8], answer: &Answer);
+    /// A worker died over an object.
+    fn worker_died(&self, name: &[u8], death: &Death);
+    /// Other content is in use.
+    fn content_loaded(&self, content: &ContentIdentity);
+    /// New content was refused.
+    fn content_refused(&self, why: &str);
+}
 
 /// What a service is made of.
 #[derive(Clone)]
@@ -66,8 +75,8 @@ pub struct ServiceSetup {
     pub folder: PathBuf,
     /// Where it is said what happens.
     pub log: Log,
-    /// Told of every answer.
-    pub observer: Option<Observer>,
+    /// Told what happens.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl ServiceSetup {
@@ -458,7 +467,7 @@ impl Inner {
     fn tell_all(&self, client: &Client, name: &[u8], answer: &Answer) {
         self.counters.answered(client, name, answer);
         if let Some(observer) = &self.setup.observer {
-            observer(client, name, answer);
+            observer.answered(client, name, answer);
         }
     }
 }

@@ -66,12 +66,15 @@ fn class(event: &Event) -> (&'static str, Value, Value) {
             };
             ("event", json!(["malware", "file"]), kinds)
         }
+        Kind::NotScanned { .. } => ("event", json!(["malware", "file"]), json!(["error"])),
+        Kind::WorkerDied { .. } => ("event", json!(["process"]), json!(["error", "end"])),
         Kind::ScanStarted { .. } => ("event", json!(["process"]), json!(["start"])),
         Kind::ScanEnded { .. } => ("event", json!(["process"]), json!(["end"])),
         Kind::ScanPaused { .. } => ("event", json!(["process"]), json!(["change"])),
         Kind::ContentLoaded { .. } | Kind::ContentRefused { .. } | Kind::Update { .. } => {
             ("event", json!(["configuration"]), json!(["change"]))
         }
+        Kind::ContentStale { .. } => ("state", json!(["configuration"]), json!(["info"])),
         Kind::ProtectionChanged { .. } => ("state", json!(["configuration"]), json!(["change"])),
         Kind::Dropped { .. } => ("pipeline_error", json!(["host"]), json!(["error"])),
     }
@@ -83,7 +86,7 @@ fn how(event: &Event) -> Option<Outcome> {
         | Kind::ScanEnded { outcome, .. }
         | Kind::Update { outcome, .. } => Some(*outcome),
         Kind::ContentLoaded { .. } => Some(Outcome::Success),
-        Kind::ContentRefused { .. } => Some(Outcome::Failure),
+        Kind::ContentRefused { .. } | Kind::NotScanned { .. } => Some(Outcome::Failure),
         _ => None,
     }
 }
@@ -116,21 +119,21 @@ fn fields(event: &Event, object: &mut Map<String, Value>) {
             own.insert("entry".to_owned(), json!(entry));
             own.insert("reason".to_owned(), Value::from(reason.as_str()));
         }
-        Kind::ScanStarted { task, paths } => {
-            own.insert("task".to_owned(), Value::from(task.as_str()));
-            own.insert("paths".to_owned(), paths.iter().map(|path| text(path)).collect());
-        }
-        Kind::ScanPaused { task, paused, reason } => {
-            own.insert("task".to_owned(), Value::from(task.as_str()));
-            own.insert("paused".to_owned(), Value::from(*paused));
+        Kind::NotScanned { verdict, reason, others, .. } => {
+            own.insert("verdict".to_owned(), Value::from(*verdict));
             own.insert("reason".to_owned(), Value::from(reason.as_str()));
+            own.insert("others".to_owned(), Value::from(*others));
         }
-        Kind::ScanEnded { task, files, detected, incomplete, errors, .. } => {
-            own.insert("task".to_owned(), Value::from(task.as_str()));
-            let counts = json!({
-                "files": files, "detected": detected, "incomplete": incomplete, "errors": errors,
-            });
-            own.insert("counts".to_owned(), counts);
+        Kind::WorkerDied { reason, others, .. } => {
+            own.insert("reason".to_owned(), Value::from(reason.as_str()));
+            own.insert("others".to_owned(), Value::from(*others));
+        }
+        Kind::ContentStale { days, days_max } => {
+            own.insert("days".to_owned(), Value::from(*days));
+            own.insert("days_max".to_owned(), Value::from(*days_max));
+        }
+        Kind::ScanStarted { .. } | Kind::ScanPaused { .. } | Kind::ScanEnded { .. } => {
+            scan_fields(&event.kind, &mut own);
         }
         Kind::ContentLoaded { signatures, databases } => {
             own.insert("signatures".to_owned(), Value::from(*signatures));
@@ -152,6 +155,28 @@ fn fields(event: &Event, object: &mut Map<String, Value>) {
     object.insert("holdfast".to_owned(), Value::Object(own));
 }
 
+fn scan_fields(kind: &Kind, own: &mut Map<String, Value>) {
+    match kind {
+        Kind::ScanStarted { task, paths } => {
+            own.insert("task".to_owned(), Value::from(task.as_str()));
+            own.insert("paths".to_owned(), paths.iter().map(|path| text(path)).collect());
+        }
+        Kind::ScanPaused { task, paused, reason } => {
+            own.insert("task".to_owned(), Value::from(task.as_str()));
+            own.insert("paused".to_owned(), Value::from(*paused));
+            own.insert("reason".to_owned(), Value::from(reason.as_str()));
+        }
+        Kind::ScanEnded { task, files, detected, incomplete, errors, .. } => {
+            own.insert("task".to_owned(), Value::from(task.as_str()));
+            let counts = json!({
+                "files": files, "detected": detected, "incomplete": incomplete, "errors": errors,
+            });
+            own.insert("counts".to_owned(), counts);
+        }
+        _ => {}
+    }
+}
+
 fn file(path: &[u8], kind: &Kind) -> Value {
     use std::os::unix::ffi::OsStrExt as _;
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
@@ -166,13 +191,12 @@ fn file(path: &[u8], kind: &Kind) -> Value {
     if let Some(folder) = path.parent() {
         file["directory"] = text(folder.as_os_str().as_bytes());
     }
-    if let Kind::Finding { size, sha256, .. } = kind {
-        if let Some(size) = size {
-            file["size"] = Value::from(*size);
-        }
-        if let Some(digest) = sha256 {
-            file["hash"] = json!({"sha256": digest});
-        }
+    if let Kind::Finding { size: Some(size), .. } | Kind::NotScanned { size: Some(size), .. } = kind
+    {
+        file["size"] = Value::from(*size);
+    }
+    if let Kind::Finding { sha256: Some(digest), .. } = kind {
+        file["hash"] = json!({"sha256": digest});
     }
     file
 }

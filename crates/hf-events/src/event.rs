@@ -48,6 +48,28 @@ pub enum Kind {
         /// Why not; may be empty.
         reason: String,
     },
+    /// A file could not be scanned, or not wholly, and nothing was found in it.
+    NotScanned {
+        /// Absolute path.
+        path: Vec<u8>,
+        /// Bytes.
+        size: Option<u64>,
+        /// `error` or `incomplete`.
+        verdict: &'static str,
+        /// Why; may be empty.
+        reason: String,
+        /// More of these that were not told.
+        others: u64,
+    },
+    /// A process that scans died.
+    WorkerDied {
+        /// Over what.
+        path: Vec<u8>,
+        /// How.
+        reason: String,
+        /// More of these that were not told.
+        others: u64,
+    },
     /// A scan began.
     ScanStarted {
         /// The task, or the command.
@@ -90,6 +112,13 @@ pub enum Kind {
     ContentRefused {
         /// Why.
         reason: String,
+    },
+    /// Signed content is old.
+    ContentStale {
+        /// Age of the newest.
+        days: u64,
+        /// From which age on it is told.
+        days_max: u64,
     },
     /// A protection went on or off.
     ProtectionChanged {
@@ -169,8 +198,13 @@ impl Event {
             | Kind::ScanEnded { outcome: Outcome::Failure, .. }
             | Kind::ContentRefused { .. }
             | Kind::Update { outcome: Outcome::Failure, .. } => Priority::Error,
-            Kind::Dropped { .. } => Priority::Warning,
-            Kind::Action { .. } | Kind::ProtectionChanged { .. } => Priority::Notice,
+            Kind::Dropped { .. }
+            | Kind::ContentStale { .. }
+            | Kind::WorkerDied { .. }
+            | Kind::NotScanned { verdict: "error", .. } => Priority::Warning,
+            Kind::Action { .. } | Kind::NotScanned { .. } | Kind::ProtectionChanged { .. } => {
+                Priority::Notice
+            }
             _ => Priority::Info,
         }
     }
@@ -181,11 +215,14 @@ impl Event {
         match &self.kind {
             Kind::Finding { .. } => "finding",
             Kind::Action { .. } => "action",
+            Kind::NotScanned { .. } => "not-scanned",
+            Kind::WorkerDied { .. } => "worker-died",
             Kind::ScanStarted { .. } => "scan-started",
             Kind::ScanPaused { .. } => "scan-paused",
             Kind::ScanEnded { .. } => "scan-ended",
             Kind::ContentLoaded { .. } => "content-loaded",
             Kind::ContentRefused { .. } => "content-refused",
+            Kind::ContentStale { .. } => "content-stale",
             Kind::ProtectionChanged { .. } => "protection-changed",
             Kind::Update { .. } => "update",
             Kind::Dropped { .. } => "events-dropped",
@@ -193,14 +230,17 @@ impl Event {
     }
 
     /// Every word.
-    pub const WORDS: [&'static str; 10] = [
+    pub const WORDS: [&'static str; 13] = [
         "finding",
         "action",
+        "not-scanned",
+        "worker-died",
         "scan-started",
         "scan-paused",
         "scan-ended",
         "content-loaded",
         "content-refused",
+        "content-stale",
         "protection-changed",
         "update",
         "events-dropped",
@@ -210,7 +250,10 @@ impl Event {
     #[must_use]
     pub fn path(&self) -> Option<&[u8]> {
         match &self.kind {
-            Kind::Finding { path, .. } | Kind::Action { path, .. } => Some(path),
+            Kind::Finding { path, .. }
+            | Kind::Action { path, .. }
+            | Kind::NotScanned { path, .. }
+            | Kind::WorkerDied { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -240,6 +283,15 @@ impl Event {
                 let entry = entry.unwrap_or_default();
                 format!("{action} {how}{entry}: {}{}", safe(path), because(reason))
             }
+            Kind::NotScanned { path, verdict, reason, others, .. } => {
+                let how =
+                    if *verdict == "error" { "could not scan" } else { "did not wholly scan" };
+                format!("{how} {}{}{}", safe(path), because(reason), besides(*others))
+            }
+            Kind::WorkerDied { path, reason, others } => {
+                let reason = safe(reason.as_bytes());
+                format!("{reason}, over {}{}", safe(path), besides(*others))
+            }
             Kind::ScanStarted { task, paths } => {
                 let paths: Vec<String> = paths.iter().take(8).map(|path| safe(path)).collect();
                 format!("scan {} started: {}", safe(task.as_bytes()), paths.join(" "))
@@ -261,6 +313,9 @@ impl Event {
                 format!("content loaded: {signatures} signatures ({databases})")
             }
             Kind::ContentRefused { reason } => format!("content refused{}", because(reason)),
+            Kind::ContentStale { days, days_max } => {
+                format!("content is {days} days old, more than {days_max}")
+            }
             Kind::ProtectionChanged { what, on, reason } => {
                 let how = if *on { "on" } else { "OFF" };
                 format!("protection {} is {how}{}", safe(what.as_bytes()), because(reason))
@@ -276,6 +331,10 @@ impl Event {
             Kind::Dropped { count } => format!("{count} events were lost: too many at once"),
         }
     }
+}
+
+fn besides(others: u64) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} more that were not told)") }
 }
 
 /// Ours: bytes of one part of a message.

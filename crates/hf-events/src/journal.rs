@@ -75,13 +75,22 @@ pub fn datagram(event: &Event) -> Vec<u8> {
             put("HOLDFAST_ENTRY", entry.as_deref().unwrap_or_default().as_bytes());
             put("HOLDFAST_REASON", reason.as_bytes());
         }
+        Kind::NotScanned { path, verdict, reason, .. } => {
+            put("HOLDFAST_PATH", path);
+            put("HOLDFAST_VERDICT", verdict.as_bytes());
+            put("HOLDFAST_REASON", reason.as_bytes());
+        }
+        Kind::WorkerDied { path, reason, .. } => {
+            put("HOLDFAST_PATH", path);
+            put("HOLDFAST_REASON", reason.as_bytes());
+        }
         Kind::ScanStarted { task, .. }
         | Kind::ScanPaused { task, .. }
         | Kind::ScanEnded { task, .. } => put("HOLDFAST_TASK", task.as_bytes()),
         Kind::ContentRefused { reason } => put("HOLDFAST_REASON", reason.as_bytes()),
         Kind::ProtectionChanged { what, .. } => put("HOLDFAST_PROTECTION", what.as_bytes()),
         Kind::Update { from, .. } => put("HOLDFAST_UPDATE_FROM", from.as_bytes()),
-        Kind::ContentLoaded { .. } | Kind::Dropped { .. } => {}
+        Kind::ContentLoaded { .. } | Kind::ContentStale { .. } | Kind::Dropped { .. } => {}
     }
     bytes
 }

@@ -14,9 +14,11 @@ pub mod events;
 pub mod hook;
 pub mod journal;
 pub mod json_lines;
+pub mod limiter;
 pub mod moment;
 pub mod syslog;
 
 pub use config::{ConfigError, EventsConfig, HookConfig, SyslogConfig, SyslogFormat};
 pub use event::{Event, Kind, Opener, Outcome, Priority};
 pub use events::{Events, Sink, Trouble};
+pub use limiter::Limiter;

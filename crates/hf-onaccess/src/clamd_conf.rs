@@ -2,9 +2,11 @@
 //!
 //! Promises: every `OnAccess…` option is honoured, or a note says what it means here; a line that makes no
 //! sense is refused with its number. Options of other programs are passed over.
+//! Leaves out: reading the file; the program that has a reader for all its options does that.
 //! Sources: clamd.conf(5) of ClamAV 1.4.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::settings::user_id;
 use crate::{Policy, Settings};
@@ -20,12 +22,10 @@ pub struct ClamdConf {
     pub database_folder: Option<PathBuf>,
 }
 
-/// A configuration was refused.
-#[derive(Debug, thiserror::Error)]
-#[error("{}:{line}: {why}", path.display())]
+/// A line makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
 pub struct ConfError {
-    /// The file.
-    pub path: PathBuf,
     /// The line, from 1; 0 for the file as a whole.
     pub line: usize,
     /// The reason.
@@ -33,46 +33,33 @@ pub struct ConfError {
 }
 
 impl ClamdConf {
-    /// Reads a file.
+    /// Takes what a file says: names, values, and their lines. Of an option that stands several times and has one
+    /// value, the first counts, as with ClamAV.
     ///
     /// # Errors
-    /// It cannot be read, or a line makes no sense.
-    pub fn read(path: &Path) -> Result<Self, ConfError> {
-        let error = |line, why| ConfError { path: path.to_owned(), line, why };
-        let bytes = std::fs::read(path).map_err(|why| error(0, why.to_string()))?;
-        let text = String::from_utf8_lossy(&bytes);
-        Self::parse(&text).map_err(|(line, why)| error(line, why))
-    }
-
-    /// Reads the text of a file.
-    ///
-    /// # Errors
-    /// Number and reason of the line.
-    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+    /// The first line that makes no sense.
+    pub fn of<'v>(
+        options: impl IntoIterator<Item = (&'static str, &'v [u8], usize)>,
+    ) -> Result<Self, ConfError> {
         let mut read = Self {
             settings: Settings { prevention: false, ..like_clamonacc() },
             ..Self::default()
         };
-        for (line, number) in text.lines().zip(1usize..) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+        let mut seen = HashSet::new();
+        for (key, value, line) in options {
+            if !seen.insert(key) && !SEVERAL.contains(&key) {
                 continue;
             }
-            let (key, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
-            let value = value.trim();
-            let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-            read.option(key, value).map_err(|why| (number, why))?;
+            let value = String::from_utf8_lossy(value);
+            read.option(key, &value).map_err(|why| ConfError { line, why })?;
         }
-        read.settings.check().map_err(|why| (0, why))?;
+        read.settings.check().map_err(|why| ConfError { line: 0, why })?;
         Ok(read)
     }
 
     fn option(&mut self, key: &str, value: &str) -> Result<(), String> {
         let settings = &mut self.settings;
         match key {
-            "Example" => {
-                return Err("Please edit the example config file: remove Example".to_owned());
-            }
             "OnAccessMountPath" | "OnAccessIncludePath" => {
                 settings.protect.push(absolute(key, value)?)
             }
@@ -136,6 +123,15 @@ impl ClamdConf {
     }
 }
 
+/// Options that may stand several times.
+const SEVERAL: [&str; 5] = [
+    "OnAccessMountPath",
+    "OnAccessIncludePath",
+    "OnAccessExcludePath",
+    "OnAccessExcludeUID",
+    "OnAccessExcludeUname",
+];
+
 /// ClamAV's defaults.
 fn like_clamonacc() -> Settings {
     Settings { max_file_size: 5 << 20, deadline_ms: 5_000, ..Settings::default() }
@@ -174,18 +170,24 @@ fn size(key: &str, value: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
+    fn of(text: &'static str) -> Result<ClamdConf, ConfError> {
+        let lines = text.lines().zip(1usize..).map(|(line, number)| {
+            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+            (key, value.as_bytes(), number)
+        });
+        ClamdConf::of(lines)
+    }
+
     #[test]
     fn a_configuration_as_it_is_found() {
-        let conf = ClamdConf::parse(
-            "# comment\nLocalSocket /run/clamav/clamd.ctl\nOnAccessIncludePath /home\n\
+        let conf = of("LocalSocket /run/clamav/clamd.ctl\nOnAccessIncludePath /home\n\
              OnAccessExcludePath /home/build\nOnAccessPrevention yes\nOnAccessExcludeUname root\n\
              OnAccessExcludeUID 107\nOnAccessMaxFileSize 10M\nOnAccessDenyOnError true\n\
              OnAccessMaxThreads 3\nOnAccessCurlTimeout 7000\nOnAccessExtraScanning yes\n\
-             DatabaseDirectory \"/var/lib/clamav\"\n",
-        )
+             DatabaseDirectory /var/lib/clamav\nOnAccessMaxThreads 4\nOnAccessIncludePath /srv\n")
         .unwrap();
         let settings = &conf.settings;
-        assert_eq!(settings.protect, [PathBuf::from("/home")]);
+        assert_eq!(settings.protect, [PathBuf::from("/home"), PathBuf::from("/srv")]);
         assert_eq!(settings.exclude_paths, [PathBuf::from("/home/build")]);
         assert_eq!(settings.excluded_ids(), [0, 107]);
         assert!(settings.prevention);
@@ -204,13 +206,12 @@ mod tests {
             ("OnAccessExcludeUID -1", 1, "user number"),
             ("OnAccessMaxFileSize 99999999999G", 1, "no size"),
             ("OnAccessNonsense 1", 1, "unknown option"),
-            ("Example", 1, "Example"),
         ];
         for (text, line, why) in cases {
-            let error = ClamdConf::parse(text).unwrap_err();
-            assert!(error.0 == line && error.1.contains(why), "{text}: {error:?}");
+            let error = of(text).unwrap_err();
+            assert!(error.line == line && error.why.contains(why), "{text}: {error:?}");
         }
-        let plain = ClamdConf::parse("").unwrap().settings;
+        let plain = of("").unwrap().settings;
         assert!(!plain.prevention && plain.max_file_size == 5 << 20);
     }
 }

@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::flights::Flights;
 use crate::gate::{Rules, Shared};
 use crate::generation::{Content, Generations};
-use crate::journal::{Findings, Journal};
+use crate::journal::{Findings, Happening, Journal};
 use crate::lanes::{Lanes, Role};
 use crate::metrics::Metrics;
 use crate::mounts::{Mounts, Table};
@@ -147,7 +147,12 @@ pub fn run(guard: Guard) -> Result<(), RunError> {
     if protected.is_ok() {
         journal
             .line(format!("guards, with {} signatures", running.generations.current().signatures));
+        let guarding = |on, reason: &str| {
+            journal.happened(Happening::Guarding { on, reason: reason.to_owned() });
+        };
+        guarding(true, "it was started");
         running.manage(&mut signals, mounts);
+        guarding(false, "it was ended");
     }
     pulse.ended.store(true, Ordering::Relaxed);
     shared.lanes.close();
@@ -256,7 +261,7 @@ impl Running {
     fn reload_content(&self) {
         let loaded = match self.content.open() {
             Ok(loaded) => loaded,
-            Err(why) => return self.journal.line(format!("content stays as it is: {why}")),
+            Err(why) => return self.content_refused(why),
         };
         if loaded.identity == self.generations.current().identity {
             return;
@@ -271,9 +276,15 @@ impl Running {
                 self.shared.lanes.renew(number);
                 self.shared.metrics.reloads.add();
                 self.journal.line(format!("new content is in use, with {signatures} signatures"));
+                self.journal.happened(Happening::ContentLoaded { signatures });
             }
-            Err(error) => self.journal.line(format!("content stays as it is: {error}")),
+            Err(error) => self.content_refused(error.to_string()),
         }
+    }
+
+    fn content_refused(&self, reason: String) {
+        self.journal.line(format!("content stays as it is: {reason}"));
+        self.journal.happened(Happening::ContentRefused { reason });
     }
 
     fn forget(&self) {

@@ -39,17 +39,62 @@ pub struct Finding {
     pub removed: bool,
 }
 
+/// Something else that happened to the guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// It guards from now on, or no longer.
+    Guarding {
+        /// It does.
+        on: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Other content is in use.
+    ContentLoaded {
+        /// Signatures in it.
+        signatures: u64,
+    },
+    /// Content was refused.
+    ContentRefused {
+        /// Why.
+        reason: String,
+    },
+    /// A file could not be scanned, or not wholly, and nothing was found in it.
+    NotScanned {
+        /// Where it is.
+        path: PathBuf,
+        /// Bytes.
+        size: u64,
+        /// It could not be scanned at all.
+        failed: bool,
+        /// Why.
+        reason: String,
+    },
+    /// A worker died over a file.
+    WorkerDied {
+        /// Where it is.
+        path: PathBuf,
+        /// How.
+        reason: String,
+    },
+}
+
 /// What is done with what the guard tells: the program's business. One thread calls it.
 pub trait Findings: Send {
     /// Takes a finding.
     fn found(&mut self, finding: Finding);
+    /// Takes something else that happened.
+    fn happened(&mut self, happening: Happening);
     /// Takes a line for people.
     fn line(&mut self, text: &str);
+    /// Waits, two seconds at most, until all is told: the guard ends.
+    fn finish(&mut self);
 }
 
 enum Entry {
     Line(String),
     Found(Box<Finding>),
+    Happened(Box<Happening>),
     Flush(SyncSender<()>),
 }
 
@@ -78,7 +123,11 @@ impl Journal {
                 match entry {
                     Entry::Line(text) => findings.line(&text),
                     Entry::Found(finding) => findings.found(*finding),
-                    Entry::Flush(done) => drop(done.try_send(())),
+                    Entry::Happened(happening) => findings.happened(*happening),
+                    Entry::Flush(done) => {
+                        findings.finish();
+                        let _ = done.try_send(());
+                    }
                 }
             }
         };
@@ -94,7 +143,11 @@ impl Journal {
         self.tell(Entry::Found(Box::new(finding)));
     }
 
-    /// Waits until what was told so far is written, or a second is over.
+    pub(crate) fn happened(&self, happening: Happening) {
+        self.tell(Entry::Happened(Box::new(happening)));
+    }
+
+    /// Waits until what was told so far is written, or three seconds are over. Nothing is told afterwards.
     pub(crate) fn flush(&self) {
         let (done, heard) = sync_channel(1);
         self.tell(Entry::Flush(done));
@@ -109,7 +162,7 @@ impl Journal {
 }
 
 /// Ours.
-const FLUSH_TIME: Duration = Duration::from_secs(1);
+const FLUSH_TIME: Duration = Duration::from_secs(3);
 
 /// Ours: a finding holds a descriptor.
 const ENTRIES_MAX: usize = 1024;

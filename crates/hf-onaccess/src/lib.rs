@@ -35,7 +35,7 @@ pub use clamd_conf::{ClamdConf, ConfError};
 pub use control::{Asked, ask};
 pub use generation::{Content, Loaded};
 pub use guard::{Guard, ReadSettings, RunError, run};
-pub use journal::{Finding, Findings};
+pub use journal::{Finding, Findings, Happening};
 pub use mountinfo::{Mount, MountKind, parse as parse_mountinfo};
 pub use settings::{ActionWord, Policy, ScopeWord, Settings, SettingsError, SettingsFile};
 pub use supervisor::supervise;

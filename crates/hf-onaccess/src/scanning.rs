@@ -14,7 +14,7 @@ use hf_worker::{Death, Job, ScanRequest, Worker};
 use crate::cache::Known;
 use crate::gate::Shared;
 use crate::generation::{Current, Generations};
-use crate::journal::{Finding, Journal};
+use crate::journal::{Finding, Happening, Journal};
 use crate::lanes::{Next, Role, Task};
 use crate::mountinfo::MountKind;
 use crate::opener;
@@ -35,10 +35,19 @@ struct Held {
 
 /// What came of a scan.
 enum Outcome {
-    /// A verdict, with the content that led to it and all that was found.
-    Known(Known, Arc<Current>, Vec<hf_quarantine::Finding>),
+    /// A verdict.
+    Known(Box<Seen>),
     /// None.
     Failed(String),
+}
+
+/// A verdict with what led to it.
+struct Seen {
+    known: Known,
+    content: Arc<Current>,
+    findings: Vec<hf_quarantine::Finding>,
+    /// Why not all could be looked at.
+    incomplete: String,
 }
 
 impl Scanning {
@@ -118,14 +127,14 @@ impl Scanning {
         let name = task.path.file_name().map(|name| name.as_encoded_bytes().to_vec());
         let request = ScanRequest { name: name.unwrap_or_default(), ..ScanRequest::default() };
         let answer = worker.scan(Job { request, file, size: task.facts.stamp.size });
+        if let Some(death) = &answer.death {
+            let (path, reason) = (task.path.clone(), death.to_string());
+            self.journal.happened(Happening::WorkerDied { path, reason });
+        }
         match known(&answer.report) {
-            Err(why) if matches!(answer.death, Some(Death::Signal(SIGKILL | SIGTERM))) => Err(why),
+            Err(why) if answer.death.as_ref().is_some_and(Death::is_from_outside) => Err(why),
             Err(why) => Ok(Outcome::Failed(why)),
-            Ok(known) => {
-                let detected = matches!(known, Known::Detected(_));
-                let findings = detected.then(|| hf_quarantine::Finding::of_report(&answer.report));
-                Ok(Outcome::Known(known, Arc::clone(content), findings.unwrap_or_default()))
-            }
+            Ok(known) => Ok(Outcome::Known(Box::new(Seen::of(known, content, &answer.report)))),
         }
     }
 
@@ -133,31 +142,38 @@ impl Scanning {
     fn conclude(&self, task: Task, outcome: Outcome) {
         let shared = &self.shared;
         let rules = shared.rules();
-        let (answer, found) = match outcome {
-            Outcome::Known(known, content, findings) => {
-                let (answer, ask) = rules.answer(&known);
+        let (answer, found, unscanned) = match outcome {
+            Outcome::Known(seen) => {
+                let (answer, ask) = rules.answer(&seen.known);
                 let current = self.generations.current();
-                if current.number == content.number
-                    && (task.settled || task.kind != MountKind::Local)
-                {
-                    shared.memory.keep(&task.file, &task.facts, task.kind, &known, ask);
+                let usable = task.settled || task.kind != MountKind::Local;
+                if current.number == seen.content.number && usable {
+                    shared.memory.keep(&task.file, &task.facts, task.kind, &seen.known, ask);
                 }
                 drop(current);
-                match known {
-                    Known::Detected(name) => (answer, Some((name, content, findings))),
+                match seen.known {
+                    Known::Detected(name) => {
+                        (answer, Some((name, seen.content, seen.findings)), None)
+                    }
                     Known::Incomplete => {
                         shared.metrics.incomplete.add();
-                        (answer, None)
+                        (answer, None, Some((false, seen.incomplete)))
                     }
-                    Known::Clean => (answer, None),
+                    Known::Clean => (answer, None, None),
                 }
             }
             Outcome::Failed(why) => {
                 shared.metrics.errors.add();
                 self.journal.line(format!("{}: {why} ERROR", task.path.display()));
-                (rules.after_error(), None)
+                (rules.after_error(), None, Some((true, why)))
             }
         };
+        let unscanned = unscanned.map(|(failed, reason)| Happening::NotScanned {
+            path: task.path.clone(),
+            size: task.facts.stamp.size,
+            failed,
+            reason,
+        });
         // Who asked is looked up while it waits; a file that nobody needs is not held any longer.
         let key = task.key;
         let finding = found.map(|(name, content, findings)| Finding {
@@ -176,9 +192,24 @@ impl Scanning {
         for waiting in shared.flights.land(&key) {
             shared.give(waiting.permit, answer, waiting.since);
         }
+        unscanned.into_iter().for_each(|happening| self.journal.happened(happening));
         if let Some(finding) = finding {
             shared.metrics.detected.add();
             self.journal.found(finding);
+        }
+    }
+}
+
+impl Seen {
+    fn of(known: Known, content: &Arc<Current>, report: &Report) -> Self {
+        let detected = matches!(known, Known::Detected(_));
+        let findings = detected.then(|| hf_quarantine::Finding::of_report(report));
+        let first = report.unscanned.first().map(|part| part.reason.to_string());
+        Self {
+            known,
+            content: Arc::clone(content),
+            findings: findings.unwrap_or_default(),
+            incomplete: first.unwrap_or_default(),
         }
     }
 }
@@ -193,9 +224,6 @@ fn known(report: &Report) -> Result<Known, String> {
         Verdict::Error => Err(report.error.clone().unwrap_or_else(|| "no verdict".to_owned())),
     }
 }
-
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
 
 /// Ours: how many workers may be killed over one file.
 const TRIES: u32 = 3;

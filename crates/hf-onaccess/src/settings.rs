@@ -136,7 +136,9 @@ impl Default for Settings {
 }
 
 /// Where the guard listens unless it is told otherwise.
-const SOCKET: &str = "/run/holdfast/onaccess.sock";
+///
+/// In a folder that is root's alone: in one of the service's user, that user could answer in the guard's place.
+const SOCKET: &str = "/run/holdfast-onaccess.sock";
 
 impl Settings {
     /// Reads a file. One that does not exist gives the defaults.

@@ -1,11 +1,13 @@
 //! The guard's parent: starts it again when it dies, and kills it when it shows no sign of life.
 //!
+//! To a service manager it is ready when the guard protects.
 //! A guard that is stopped (as by `SIGSTOP`) holds up everybody who opens a file, and cannot help itself.
 
 use std::io::{self, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hf_sys::notify::{notify, watchdog};
 use hf_sys::signals::{Signal, Signals};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
@@ -41,6 +43,9 @@ pub fn supervise(mut command: impl FnMut() -> Command, tell: impl Fn(&str)) -> i
                 if early_deaths >= EARLY_DEATHS_MAX {
                     return Err(io::Error::other(format!("the guard dies again and again: {why}")));
                 }
+                notify(
+                    "STATUS=The guard died and is started again: files are not guarded meanwhile.",
+                );
                 tell(&format!("the guard died ({why}); it is started again"));
             }
         }
@@ -58,6 +63,7 @@ fn watch(child: &mut Child, mut life: std::fs::File, signals: &mut Signals) -> i
     let mut asked: Option<Instant> = None;
     // It beats from when it protects; until then it may build content for minutes.
     let mut last: Option<Instant> = None;
+    let watched = watchdog().is_some();
     let tick = Timespec::try_from(Duration::from_millis(500)).map_err(io::Error::other)?;
     loop {
         let mut polled = [PollFd::new(&life, PollFlags::IN), PollFd::new(&*signals, PollFlags::IN)];
@@ -69,16 +75,23 @@ fn watch(child: &mut Child, mut life: std::fs::File, signals: &mut Signals) -> i
         let closed = match life.read(&mut beats) {
             Ok(0) => true,
             Ok(_) => {
+                if last.is_none() {
+                    notify("READY=1\nSTATUS=Guarding.");
+                }
                 last = Some(Instant::now());
                 false
             }
             Err(_) => false,
         };
+        if watched {
+            notify("WATCHDOG=1");
+        }
         while let Some(signal) = signals.arrived() {
             let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
             let passed = match signal {
                 Signal::Reload => rustix::process::Signal::HUP,
                 Signal::End => {
+                    notify("STOPPING=1");
                     asked.get_or_insert_with(Instant::now);
                     rustix::process::Signal::TERM
                 }

@@ -2,9 +2,12 @@
 //!
 //! Reads what dpkg keeps: `info/*.md5sums` and the configuration files in `status`. A file counts only when its MD5
 //! is the one of the package: one that was changed is nobody's. Nothing but root writes these lists.
-//! Leaves out: RPM's database, whose files are not protected (docs/quarantine.md says so); diversions.
+//! What RPM keeps is asked of `rpm` (`packages/rpm.rs`), where there is a database of it.
+//! Leaves out: diversions.
 //! Limits: a list is read up to 64 MiB, longer ones are passed over.
 //! Sources: dpkg(1), deb-md5sums(5), dpkg-query(1).
+
+mod rpm;
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -21,12 +24,15 @@ use crate::place::TakeError;
 use crate::raw::unhex;
 use crate::vault::read_all;
 
+use rpm::Rpm;
+
 /// The packages of this system.
 #[derive(Debug)]
 pub struct OsPackages {
     folder: PathBuf,
     hasher: RandomState,
     lists: OnceLock<Lists>,
+    rpm: Option<Rpm>,
 }
 
 /// Hashes of paths, and those with the digests that belong to them.
@@ -38,40 +44,50 @@ struct Lists {
 
 impl Default for OsPackages {
     fn default() -> Self {
-        Self::new(Path::new("/var/lib/dpkg"))
+        Self { rpm: Rpm::of_the_system(), ..Self::new(Path::new("/var/lib/dpkg")) }
     }
 }
 
 impl OsPackages {
-    /// Reads what is below this folder, once it is needed.
+    /// Reads what dpkg keeps below this folder, once it is needed; asks no `rpm`.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         let folder = folder.to_path_buf();
-        Self { folder, hasher: RandomState::new(), lists: OnceLock::new() }
+        Self { folder, hasher: RandomState::new(), lists: OnceLock::new(), rpm: None }
+    }
+
+    /// Asks a program `rpm` about a database, besides.
+    #[must_use]
+    pub fn with_rpm(self, program: &Path, database: &Path) -> Self {
+        let (program, database) = (program.to_path_buf(), Some(database.to_path_buf()));
+        Self { rpm: Some(Rpm { program, database, patience: rpm::PATIENCE }), ..self }
     }
 
     /// Returns whether a package owns this path and the file is as the package made it.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or `rpm` does not say.
     pub fn vouch_for(&self, path: &Path, file: &File) -> io::Result<bool> {
+        if self.dpkg_vouches_for(path, file)? {
+            return Ok(true);
+        }
+        let Some(rpm) = &self.rpm else { return Ok(false) };
+        match rpm.owner_of(path)? {
+            Some(owned) => owned.matches(file),
+            None => Ok(false),
+        }
+    }
+
+    fn dpkg_vouches_for(&self, path: &Path, file: &File) -> io::Result<bool> {
         let lists = self.lists.get_or_init(|| self.read());
         let names = names(path.as_os_str().as_bytes());
         let hashes: Vec<u64> = names.iter().map(|name| self.hash(name)).collect();
         if !hashes.iter().any(|hash| lists.paths.contains(hash)) {
             return Ok(false);
         }
-        let size = file.metadata()?.len();
         let mut md5 = Md5::new();
-        let read = read_all(file, size, &mut |bytes| {
-            md5.update(bytes);
-            Ok(())
-        });
-        match read {
-            Ok(()) => {}
-            Err(TakeError::Io(error)) => return Err(error),
-            // It changes right now: so it is not the package's.
-            Err(_) => return Ok(false),
+        if !read_whole(file, &mut |bytes| md5.update(bytes))? {
+            return Ok(false);
         }
         let md5: [u8; 16] = md5.finalize().into();
         Ok(hashes.iter().any(|hash| lists.files.contains(&(*hash, md5))))
@@ -116,6 +132,20 @@ impl OsPackages {
         let hash = self.hash(path);
         lists.paths.insert(hash);
         lists.files.insert((hash, digest));
+    }
+}
+
+/// Reads a file from its start to its end; false when it changes right now: so it is not the package's.
+fn read_whole(file: &File, take: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    let size = file.metadata()?.len();
+    let read = read_all(file, size, &mut |bytes| {
+        take(bytes);
+        Ok(())
+    });
+    match read {
+        Ok(()) => Ok(true),
+        Err(TakeError::Io(error)) => Err(error),
+        Err(_) => Ok(false),
     }
 }
 

@@ -19,6 +19,7 @@ mod landlocked;
 pub mod lease;
 pub mod lifeline;
 pub mod map;
+pub mod notify;
 pub mod passed;
 pub mod privileges;
 pub mod process;

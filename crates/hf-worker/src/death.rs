@@ -51,6 +51,15 @@ impl Death {
     }
 }
 
+impl Death {
+    /// Returns whether somebody else ended the worker, perhaps before it had the object at all. Whoever submits the
+    /// object again gives it up after some tries: an object that brings this about must not go on for ever.
+    #[must_use]
+    pub fn is_from_outside(&self) -> bool {
+        matches!(self, Self::Signal(SIGKILL | SIGTERM) | Self::Unknown)
+    }
+}
+
 impl fmt::Display for Death {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,9 +97,9 @@ fn name(signal: i32) -> Option<&'static str> {
         5 => "SIGTRAP",
         SIGABRT => "SIGABRT",
         8 => "SIGFPE",
-        9 => "SIGKILL",
+        SIGKILL => "SIGKILL",
         11 => "SIGSEGV",
-        15 => "SIGTERM",
+        SIGTERM => "SIGTERM",
         24 => "SIGXCPU",
         25 => "SIGXFSZ",
         _ => return None,
@@ -103,6 +112,8 @@ pub(crate) const PANIC: &str = "panicked at";
 // The numbers of these signals are the same on x86-64 and aarch64.
 const SIGABRT: i32 = 6;
 const SIGBUS: i32 = 7;
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 const SIGSYS: i32 = 31;
 
 #[cfg(test)]

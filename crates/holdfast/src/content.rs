@@ -173,8 +173,12 @@ impl Content {
 
     /// Returns the age in days of the newest signed database; none without one.
     pub(crate) fn newest_signed_days(&self, now: i64) -> Option<i64> {
-        let times = self.signed().filter_map(|(_, built_at)| built_at);
-        times.max().map(|built_at| now.saturating_sub(built_at) / 86_400)
+        self.newest_signed().map(|built_at| now.saturating_sub(built_at) / 86_400)
+    }
+
+    /// Returns when the newest signed database was made, in seconds since 1970.
+    pub(crate) fn newest_signed(&self) -> Option<i64> {
+        self.signed().filter_map(|(_, built_at)| built_at).max()
     }
 
     fn signed(&self) -> impl Iterator<Item = (u32, Option<i64>)> {

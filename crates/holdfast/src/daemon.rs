@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hf_daemon::config::ContentConfig;
 use hf_daemon::{Config, ContentSource, Logs, RunSetup};
@@ -43,8 +43,11 @@ impl ContentSource for Databases {
         }
         let folder = self.wanted.databases.first().filter(|path| path.is_dir());
         let suffix = content::version_suffix(folder.map(PathBuf::as_path));
+        let built = opened.newest_signed().and_then(|built| u64::try_from(built).ok());
+        let built = built.and_then(|built| UNIX_EPOCH.checked_add(Duration::from_secs(built)));
         let content = hf_daemon::Content::of_packs(&opened.packs, opened.warnings);
-        content.map(|content| content.with_version_suffix(suffix)).map_err(|error| chain(&error))
+        let content = content.map_err(|error| chain(&error))?;
+        Ok(content.with_version_suffix(suffix).with_newest_built(built))
     }
 
     fn stamp(&self) -> u64 {

@@ -51,6 +51,7 @@ pub fn convert(conf: &ClamdConf) -> Result<Config, String> {
             keep_going: false,
             certificates: path("CVDCertsDirectory"),
             check_seconds: conf.number("SelfCheck").unwrap_or(0),
+            stale_after_days: ContentConfig::default().stale_after_days,
             fail_if_older_than_days: conf.number("FailIfCvdOlderThan"),
         },
         log: LogConfig {

@@ -192,6 +192,13 @@ impl ClamdConf {
         self.all(name).map(|value| OsString::from_vec(value.text.clone())).collect()
     }
 
+    /// Returns every option with its values and their lines, by name; values in the order of the file.
+    pub fn options(&self) -> impl Iterator<Item = (&'static str, &[u8], usize)> {
+        self.values.iter().flat_map(|(name, values)| {
+            values.iter().map(|value| (*name, value.text.as_slice(), value.line))
+        })
+    }
+
     fn first(&self, name: &str) -> Option<&Value> {
         self.values.get(name).and_then(|values| values.first())
     }

@@ -21,6 +21,8 @@ pub struct ContentConfig {
     pub certificates: Option<PathBuf>,
     /// Seconds between looks for changed databases; 0 for never.
     pub check_seconds: u64,
+    /// Tell, once a day, when no signed database is younger than so many days; 0 for never.
+    pub stale_after_days: u64,
     /// Refuse to start when no signed database is younger than so many days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if_older_than_days: Option<u64>,
@@ -35,6 +37,7 @@ impl Default for ContentConfig {
             keep_going: false,
             certificates: None,
             check_seconds: 600,
+            stale_after_days: 7,
             fail_if_older_than_days: None,
         }
     }

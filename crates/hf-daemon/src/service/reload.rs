@@ -57,6 +57,9 @@ impl Inner {
                 self.counters.reloaded(false);
                 drop(state);
                 self.setup.log.error(&error.to_string());
+                if let Some(observer) = &self.setup.observer {
+                    observer.content_refused(&error.0);
+                }
             }
         }
         result
@@ -76,6 +79,9 @@ impl Inner {
         let new = Arc::new(Generation::new(number, content, &self.setup.worker));
         let mut first = Some(self.worker(&new)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        if let Some(observer) = &self.setup.observer {
+            observer.content_loaded(&new.identity);
+        }
         let mut late = Vec::new();
         for slot in &self.slots {
             let worker = match first.take() {

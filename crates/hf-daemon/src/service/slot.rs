@@ -201,7 +201,10 @@ impl Run<'_> {
         let hf_worker::Answer { job, report, death } = answered;
         let Some(Held { mut ticket, began }) = self.held.remove(&job.request.id) else { return };
         ticket.object.name = job.request.name;
-        if death.as_ref().is_some_and(from_outside) && ticket.tries_left > 0 {
+        if let (Some(death), Some(observer)) = (&death, &self.service.setup.observer) {
+            observer.worker_died(&ticket.object.name, death);
+        }
+        if death.as_ref().is_some_and(Death::is_from_outside) && ticket.tries_left > 0 {
             // Somebody killed the worker, perhaps before it had the object at all.
             ticket.tries_left = ticket.tries_left.saturating_sub(1);
             return self.begin(ticket);
@@ -231,15 +234,6 @@ impl Run<'_> {
         let _ = ticket.tell.send(answer);
     }
 }
-
-/// True for ends that an object does not bring about by itself. One that did would be given up after
-/// its tries.
-fn from_outside(death: &Death) -> bool {
-    matches!(death, Death::Signal(SIGKILL | SIGTERM) | Death::Unknown)
-}
-
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
 
 /// Ours: an object whose time is nearly over is still given this much.
 const LEAST_TIME: Duration = Duration::from_millis(1);

@@ -330,6 +330,7 @@ fn apply(place: &Place, dry_run: bool) -> anyhow::Result<ExitCode> {
 fn daemon(place: &Place, once: bool) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("where is this program?")?;
     let mut told = String::new();
+    let mut expired = None;
     loop {
         // A mistake in the configuration must not end what was running well.
         let tasks = match place.tasks() {
@@ -358,12 +359,33 @@ fn daemon(place: &Place, once: bool) -> anyhow::Result<ExitCode> {
             let done = command.status().with_context(|| safe_path(&program))?;
             outln!("{}: {done}", task.name);
         }
+        if expired.is_none_or(|at| now().saturating_sub(at) >= DAY) {
+            expired = Some(now());
+            expire(place, &program)?;
+        }
         if once {
             return Ok(ExitCode::from(exit::CLEAN));
         }
         std::thread::sleep(LOOK);
     }
 }
+
+/// Keeps the quarantine within its limits, as a timer does where systemd runs.
+fn expire(place: &Place, program: &Path) -> anyhow::Result<()> {
+    if place.root != Path::new("/") && !place.named {
+        return Ok(());
+    }
+    let mut command = Command::new(program);
+    command.args(["quarantine", "expire", "--if-limited"]);
+    if place.named {
+        command.arg("--config").arg(&place.config);
+    }
+    // What is wrong it says itself; tasks go on.
+    command.status().with_context(|| safe_path(program)).map(drop)
+}
+
+/// Seconds.
+const DAY: i64 = 86_400;
 
 /// Ours: tasks are due at minutes.
 const LOOK: Duration = Duration::from_secs(20);

@@ -121,7 +121,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let until = Instant::now() + Duration::from_secs(60);
         while UnixStream::connect(&self.socket).is_err() {
             assert!(Instant::now() < until, "no socket: {}", self.log());

@@ -1,5 +1,7 @@
 //! What the guard takes away: the scanned file and no other, and never without a finding.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::symlink;
@@ -109,6 +111,10 @@ fn nothing_is_taken_without_a_finding() {
     assert_denied(&infected);
     stage.wait("it is taken", |_| !infected.exists());
     assert!(locked.exists() && large.exists());
+    let not = told(&stage, "not-scanned");
+    assert_eq!(not[0]["file"]["path"], locked.to_str().unwrap(), "{not:?}");
+    assert_eq!(not[0]["holdfast"]["verdict"], "incomplete");
+    assert_eq!(told(&stage, "protection-changed")[0]["holdfast"]["protection"]["on"], true);
     stage.wait("one entry", |stage| quarantine(stage, &["list"]).len() == 1);
 }
 

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use hf_core::Verdict;
-use hf_events::{Event, Events, EventsConfig, Kind, Opener, Outcome};
-use hf_onaccess::{ActionWord, Finding, Findings, Settings};
+use hf_events::{Event, Events, EventsConfig, Kind, Limiter, Opener, Outcome};
+use hf_onaccess::{ActionWord, Finding, Findings, Happening, Settings};
 use hf_quarantine::vault::Provenance;
 use hf_quarantine::{By, Guard, OsPackages, QuarantineSink as _, Seen, Vault};
 use hf_sys::privileges::Capabilities;
@@ -70,6 +70,7 @@ pub(super) struct Sink {
     response: Response,
     like_clamav: bool,
     told: Told,
+    limiter: Limiter,
 }
 
 impl Sink {
@@ -81,7 +82,8 @@ impl Sink {
         events: EventsConfig,
     ) -> anyhow::Result<Self> {
         let out = log.map(open_log).transpose()?;
-        Ok(Self { out, response, like_clamav, told: Told::Later(events) })
+        let (told, limiter) = (Told::Later(events), Limiter::default());
+        Ok(Self { out, response, like_clamav, told, limiter })
     }
 
     fn tell(&mut self, kind: Kind) {
@@ -218,6 +220,43 @@ impl Findings for Sink {
         }
     }
 
+    fn happened(&mut self, happening: Happening) {
+        let mut admit = |word| self.limiter.admit(word, Instant::now());
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        let kind = match happening {
+            Happening::Guarding { on, reason } => {
+                Some(Kind::ProtectionChanged { what: "on-access".to_owned(), on, reason })
+            }
+            Happening::ContentLoaded { signatures } => {
+                Some(Kind::ContentLoaded { signatures, databases: Vec::new() })
+            }
+            Happening::ContentRefused { reason } => Some(Kind::ContentRefused { reason }),
+            Happening::NotScanned { path, size, failed, reason } => {
+                let verdict = if failed { "error" } else { "incomplete" };
+                let (path, size) = (bytes(&path), Some(size));
+                admit(verdict).map(|others| Kind::NotScanned {
+                    path,
+                    size,
+                    verdict,
+                    reason,
+                    others,
+                })
+            }
+            Happening::WorkerDied { path, reason } => admit("worker-died")
+                .map(|others| Kind::WorkerDied { path: bytes(&path), reason, others }),
+        };
+        kind.into_iter().for_each(|kind| self.tell(kind));
+    }
+
+    fn finish(&mut self) {
+        if let Told::Now(events) = std::mem::replace(&mut self.told, Told::Nobody) {
+            for trouble in events.finish(PATIENCE) {
+                let (sink, lost, failed) = (trouble.sink, trouble.lost, trouble.failed);
+                self.line(&format!("events to {sink}: {lost} lost, {failed} not told"));
+            }
+        }
+    }
+
     fn line(&mut self, text: &str) {
         let now =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
@@ -245,3 +284,6 @@ fn open_log(path: &Path) -> anyhow::Result<File> {
     options.append(true).create(true).mode(0o640);
     options.open(path).with_context(|| format!("cannot write to {}", safe_path(path)))
 }
+
+/// Ours: what a service manager waits for anyway.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hf_core::{Limits, ScanOptions};
 use hf_events::EventsConfig;
-use hf_onaccess::{ClamdConf, Content, Guard, Loaded, Settings};
+use hf_onaccess::{ClamdConf, ConfError, Content, Guard, Loaded, Settings};
 use hf_sig::PuaChoice;
 
 use super::super::exit;
@@ -81,8 +81,12 @@ impl Orders {
         let (mut settings, notes) = match &self.clamd_conf {
             None => (Settings::read(&self.config).map_err(|error| error.to_string())?, Vec::new()),
             Some(path) => {
+                let file = hf_daemon::clamd_conf::ClamdConf::read(path);
+                let file = file.map_err(|refused| refused.0.join("; "))?;
+                let refused =
+                    |error: ConfError| format!("{}:{}: {}", safe_path(path), error.line, error.why);
                 let ClamdConf { mut settings, notes, database_folder } =
-                    ClamdConf::read(path).map_err(|error| error.to_string())?;
+                    ClamdConf::of(file.options()).map_err(refused)?;
                 settings.databases.extend(database_folder.filter(|folder| folder.is_dir()));
                 // Whoever asks for the usual guard finds this one too.
                 settings.socket =
