@@ -7,6 +7,7 @@
 
 pub mod exe;
 pub mod file_type;
+pub mod hex;
 pub mod limits;
 pub mod options;
 pub mod report;

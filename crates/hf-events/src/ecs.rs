@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::escape::{hex, line};
+use crate::escape::line;
 use crate::event::{Event, Kind, Opener, Outcome, Priority};
 use crate::moment;
 
@@ -96,7 +96,7 @@ fn fields(event: &Event, object: &mut Map<String, Value>) {
     if let Some(path) = event.path() {
         object.insert("file".to_owned(), file(path, &event.kind));
         if std::str::from_utf8(path).is_err() {
-            own.insert("path_hex".to_owned(), Value::from(hex(path)));
+            own.insert("path_hex".to_owned(), Value::from(hf_core::hex::to_hex(path)));
         }
     }
     match &event.kind {

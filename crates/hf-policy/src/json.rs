@@ -2,10 +2,10 @@
 //!
 //! Promises: pure. The schema is `docs/json.md`; a test of the program holds both together.
 
-use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use hf_core::hex::to_hex;
 use hf_core::{Defect, Hit, Report, Unscanned, Verdict};
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 pub fn put_name(object: &mut Map<String, Value>, key: &str, name: &[u8]) {
     object.insert(key.to_owned(), Value::from(String::from_utf8_lossy(name)));
     if std::str::from_utf8(name).is_err() {
-        object.insert(format!("{key}_hex"), Value::from(hex(name)));
+        object.insert(format!("{key}_hex"), Value::from(to_hex(name)));
     }
 }
 
@@ -72,7 +72,7 @@ pub fn finding(report: &Report, hit: &Hit) -> Value {
         .map(|span| {
             json!({
                 "part": span.part, "offset": span.off, "length": span.len,
-                "bytes": hex(&span.bytes),
+                "bytes": to_hex(&span.bytes),
             })
         })
         .collect();
@@ -101,13 +101,4 @@ fn defects(report: &Report) -> Vec<Value> {
         }
     }
     all
-}
-
-/// Returns lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

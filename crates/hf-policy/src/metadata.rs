@@ -63,7 +63,7 @@ fn object(
     put("FileType", text(&type_name(node)));
     put("FileSize", Json::Number(node.size.to_string()));
     if let Some(digests) = &node.digests {
-        put("FileMD5", text(&hex(&digests.md5)));
+        put("FileMD5", text(&hf_core::hex::to_hex(&digests.md5)));
     }
     for (key, value) in facts(node) {
         put(&key, value);
@@ -321,13 +321,6 @@ fn quote(value: &str, out: &mut String) {
         }
     }
     out.push('"');
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Ours: a report is no deeper, whatever made it.

@@ -23,8 +23,8 @@ use std::os::unix::fs::FileExt as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::crypt::{self, CHUNK_LEN, Cipher, Last, NONCE_LEN, PREFIX_LEN, TAG_LEN};
-use crate::raw::hex;
 use crate::record::{Id, Record};
+use hf_core::hex::to_hex;
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 40;
@@ -189,7 +189,7 @@ impl<'v> Writer<'v> {
     pub fn end(mut self, record: impl FnOnce(u64, String) -> Record) -> io::Result<Record> {
         self.flush(Last::Yes)?;
         let digest = std::mem::take(&mut self.digest).finalize();
-        let record = record(self.body_len, hex(&digest));
+        let record = record(self.body_len, to_hex(&digest));
         let json = serde_json::to_vec(&record)?;
         if json.len() > Record::LEN_MAX {
             return Err(io::Error::other("the record is too long"));
@@ -290,7 +290,7 @@ impl<'v> Reader<'v> {
                 break;
             }
         }
-        if hex(&digest.finalize()) == self.record.sha256 {
+        if to_hex(&digest.finalize()) == self.record.sha256 {
             Ok(())
         } else {
             Err(damaged("its body has another digest"))

@@ -21,8 +21,8 @@ use std::sync::OnceLock;
 use md5::{Digest as _, Md5};
 
 use crate::place::TakeError;
-use crate::raw::unhex;
 use crate::vault::read_all;
+use hf_core::hex::from_hex;
 
 use rpm::Rpm;
 
@@ -125,7 +125,7 @@ impl OsPackages {
     }
 
     fn add(&self, lists: &mut Lists, path: &[u8], digits: &[u8]) {
-        let digest = std::str::from_utf8(digits).ok().and_then(unhex);
+        let digest = std::str::from_utf8(digits).ok().and_then(from_hex);
         let Some(digest) = digest.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()) else {
             return;
         };

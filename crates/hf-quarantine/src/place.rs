@@ -19,9 +19,9 @@ use rustix::io::Errno;
 use crate::crypt;
 use crate::identity::Identity;
 use crate::metadata::count;
-use crate::raw::hex;
 use crate::record::Id;
 use crate::vault::VaultError;
+use hf_core::hex::to_hex;
 
 /// A file was not taken. Unless the text says otherwise, it is where it was.
 #[derive(Debug, thiserror::Error)]
@@ -215,7 +215,7 @@ pub(crate) struct Room<'f> {
 impl<'f> Room<'f> {
     /// Returns a name that nobody has guessed.
     pub(crate) fn new_name() -> io::Result<String> {
-        Ok(format!(".holdfast-{}", hex(&crypt::random::<8>()?)))
+        Ok(format!(".holdfast-{}", to_hex(&crypt::random::<8>()?)))
     }
 
     /// Makes one of this name.

@@ -3,8 +3,7 @@
 //! Text stays text; what is not UTF-8, and text that begins with `hex:`, is written as `hex:` and digits. So a
 //! record can be read by people and gives back every byte.
 
-use std::fmt::Write as _;
-
+use hf_core::hex::{from_hex, to_hex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Bytes.
@@ -17,7 +16,7 @@ impl Serialize for Raw {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) if !text.starts_with(HEX) => serializer.serialize_str(text),
-            _ => serializer.serialize_str(&format!("{HEX}{}", hex(&self.0))),
+            _ => serializer.serialize_str(&format!("{HEX}{}", to_hex(&self.0))),
         }
     }
 }
@@ -27,31 +26,11 @@ impl<'de> Deserialize<'de> for Raw {
         let text = String::deserialize(deserializer)?;
         match text.strip_prefix(HEX) {
             None => Ok(Self(text.into_bytes())),
-            Some(digits) => unhex(digits).map(Self).ok_or_else(|| de::Error::custom("bad digits")),
+            Some(digits) => {
+                from_hex(digits).map(Self).ok_or_else(|| de::Error::custom("bad digits"))
+            }
         }
     }
-}
-
-/// Returns lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Returns what [`hex`] was given; none for anything else.
-#[must_use]
-pub fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = digits.as_bytes().chunks(2);
-    pairs
-        .map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

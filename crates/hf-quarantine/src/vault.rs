@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use hf_core::hex::to_hex;
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ use crate::entry::{EntryError, Reader, Writer};
 use crate::identity::{Identity, Time};
 use crate::metadata::Metadata;
 use crate::place::{Place, Room, TakeError};
-use crate::raw::{Raw, hex};
+use crate::raw::Raw;
 use crate::record::{By, Content, Finding, Id, Record};
 
 /// The vault cannot be used.
@@ -262,7 +263,7 @@ impl Vault {
 
     /// Makes a locked file in the folder of entries.
     fn new_file(&self) -> io::Result<(String, File)> {
-        let name = format!("{NEW}{}", hex(&crypt::random::<8>()?));
+        let name = format!("{NEW}{}", to_hex(&crypt::random::<8>()?));
         Ok((name.clone(), locked_new(&self.entries, &name)?))
     }
 
@@ -354,7 +355,7 @@ impl Vault {
                 purpose,
                 identity: place.identity()?.map(|there| (there.dev, there.ino)),
             };
-            let name = format!("{PENDING}/{}", hex(&crypt::random::<8>()?));
+            let name = format!("{PENDING}/{}", to_hex(&crypt::random::<8>()?));
             let mut file = locked_new(&self.root, &name)?;
             file.write_all(&serde_json::to_vec(&record)?)?;
             Ok(Pending { vault: self, name, record, _lock: file })
@@ -508,7 +509,7 @@ fn make_key(path: &Path, root: &OwnedFd) -> Result<(), VaultError> {
         return Err(VaultError::Key(path.join(KEY)));
     }
     let made = || -> io::Result<()> {
-        let name = format!("{NEW}{}", hex(&crypt::random::<8>()?));
+        let name = format!("{NEW}{}", to_hex(&crypt::random::<8>()?));
         let mut file = locked_new(root, &name)?;
         file.write_all(&crypt::random::<KEY_LEN>()?)?;
         file.sync_all()?;

@@ -293,7 +293,7 @@ fn what_packages_made_is_spared_until_it_changes() {
     let own = |name: &str| setup.path(name).to_str().unwrap()[1..].to_owned();
     let digest = {
         use md5::Digest as _;
-        hf_quarantine::raw::hex(&md5::Md5::digest(b"packaged"))
+        hf_core::hex::to_hex(&md5::Md5::digest(b"packaged"))
     };
     fs::write(dpkg.join("info/p.md5sums"), format!("{digest}  {}\n", own("tool"))).unwrap();
     let status = format!("Package: p\nConffiles:\n /{} {digest}\nX: y\n", own("conf"));

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use hf_core::hex::{from_hex, to_hex};
 use serde::{Deserialize, Serialize};
 
 /// How far a run came.
@@ -56,7 +57,7 @@ impl Progress {
         (root, after): (usize, &Path),
         counts: Counts,
     ) -> Self {
-        let after = crate::store::hex(after.as_os_str().as_bytes());
+        let after = to_hex(after.as_os_str().as_bytes());
         Self {
             version: Self::VERSION,
             fingerprint: fingerprint.to_owned(),
@@ -70,7 +71,7 @@ impl Progress {
     /// Returns the last path that is done, below the task's path.
     #[must_use]
     pub fn after(&self) -> PathBuf {
-        PathBuf::from(OsStr::from_bytes(&unhex(&self.after).unwrap_or_default()))
+        PathBuf::from(OsStr::from_bytes(&from_hex(&self.after).unwrap_or_default()))
     }
 
     /// Returns the file's bytes.
@@ -100,24 +101,13 @@ impl Progress {
         if progress.version != Self::VERSION {
             return Err(format!("it has version {}", progress.version));
         }
-        let relative = unhex(&progress.after)
+        let relative = from_hex(&progress.after)
             .is_some_and(|bytes| bytes.first() != Some(&b'/') && !bytes.contains(&0));
         let plain = progress.after().components().all(|part| {
             matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)
         });
         if relative && plain { Ok(progress) } else { Err("it has no path below".to_owned()) }
     }
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = digits.as_bytes().chunks(2);
-    pairs
-        .map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //!
 //! Promises: a file is replaced by renaming one that is complete and synced; one task runs once at a time.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -181,12 +180,4 @@ pub fn read(path: &Path, len_max: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is too long"));
     }
     Ok(bytes)
-}
-
-/// Returns lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -146,7 +146,7 @@ impl Task {
             digest.update(arg.as_bytes());
             digest.update([0]);
         }
-        crate::store::hex(&digest.finalize())
+        hf_core::hex::to_hex(&digest.finalize())
     }
 }
 

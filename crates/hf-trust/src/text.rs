@@ -6,29 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Writes bytes as lower-case hexadecimal digits.
-#[must_use]
-pub fn to_hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// Reads hexadecimal digits, of either case, without separators.
-#[must_use]
-pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    let digits = digits?;
-    let pairs = digits.chunks_exact(2);
-    if !pairs.remainder().is_empty() {
-        return None;
-    }
-    pairs
-        .map(|pair| match pair {
-            [high, low] => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        })
-        .collect()
-}
+pub use hf_core::hex::{from_hex, to_hex};
 
 /// Reads a 32-byte digest from hexadecimal digits.
 #[must_use]
@@ -59,15 +37,6 @@ pub fn decimal(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hexadecimal() {
-        assert_eq!(to_hex(&[0, 0x9f, 255]), "009fff");
-        assert_eq!(from_hex("009FfF"), Some(vec![0, 0x9f, 255]));
-        for bad in ["0", "0g", "+1", " 1", "é"] {
-            assert_eq!(from_hex(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn base64_is_strict() {

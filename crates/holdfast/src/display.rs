@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+pub(crate) use hf_core::hex::to_hex as hex;
 use hf_core::{FileType, Report};
-pub(crate) use hf_policy::json::hex;
 
 /// Returns a name with everything that could steer a terminal escaped.
 pub(crate) fn safe(name: &[u8]) -> String {

@@ -5,8 +5,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use hf_core::Report;
+use hf_core::hex::to_hex;
 pub(crate) use hf_policy::json::{file, skipped};
-use hf_policy::json::{finding, hex, put_name, unscanned};
+use hf_policy::json::{finding, put_name, unscanned};
 use serde_json::{Map, Value, json};
 
 use crate::commands::inspect;
@@ -28,9 +29,9 @@ pub(crate) fn objects(report: &Report) -> Value {
             object.insert("raw_only".to_owned(), Value::from(!inspect::opened(node)));
             object.insert("embedded_offset".to_owned(), json!(node.embedded_off));
             if let Some(digests) = &node.digests {
-                object.insert("md5".to_owned(), Value::from(hex(&digests.md5)));
-                object.insert("sha1".to_owned(), Value::from(hex(&digests.sha1)));
-                object.insert("sha256".to_owned(), Value::from(hex(&digests.sha256)));
+                object.insert("md5".to_owned(), Value::from(to_hex(&digests.md5)));
+                object.insert("sha1".to_owned(), Value::from(to_hex(&digests.sha1)));
+                object.insert("sha256".to_owned(), Value::from(to_hex(&digests.sha256)));
             }
             let facts: Value = node.facts.iter().map(|(key, value)| json!([key, value])).collect();
             object.insert("facts".to_owned(), facts);

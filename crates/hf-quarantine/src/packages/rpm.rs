@@ -19,7 +19,7 @@ use rustix::fs::MemfdFlags;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
 use super::read_whole;
-use crate::raw::unhex;
+use hf_core::hex::from_hex;
 
 /// A program and the database that it reads.
 #[derive(Debug)]
@@ -106,7 +106,8 @@ fn find(answer: &[u8], path: &[u8]) -> Option<Owned> {
         let algorithm = std::str::from_utf8(algorithm).ok()?;
         // Old packages do not say which: MD5.
         let algorithm = if algorithm == "(none)" { MD5 } else { algorithm.parse().ok()? };
-        let digest = unhex(std::str::from_utf8(digest).ok()?).filter(|bytes| !bytes.is_empty())?;
+        let digest =
+            from_hex(std::str::from_utf8(digest).ok()?).filter(|bytes| !bytes.is_empty())?;
         Some(Owned { algorithm, digest })
     })
 }
