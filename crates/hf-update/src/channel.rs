@@ -13,6 +13,7 @@ mod assemble;
 mod bundle;
 mod check;
 mod config;
+mod early;
 mod history;
 mod memory;
 mod mirror;

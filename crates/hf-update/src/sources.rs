@@ -15,7 +15,7 @@ use std::path::Path;
 
 use crate::channel::Channel;
 use crate::config::SourceConfig;
-use crate::fetch::{Download, Downloaded, FetchError, FetchErrorKind};
+use crate::fetch::{Download, Downloaded, FetchError, FetchErrorKind, Reply};
 use crate::provenance::Provenance;
 use crate::source::{Context, Source, SourceError};
 
@@ -119,18 +119,28 @@ fn fetch(context: &Context<'_>, url: &str, max: u64) -> Result<Fetched, SourceEr
             seen.write(context.memory)?;
             Ok(Fetched::File)
         }
-        Downloaded::Other(reply) if matches!(reply.status, 403 | 429) => {
-            let usual = if reply.status == 403 { 86_400 } else { 4 * 3600 };
-            let seconds = reply.retry_after(context.now).unwrap_or(usual).min(7 * 86_400);
-            seen.retry_after = context.now.saturating_add(seconds);
-            seen.write(context.memory)?;
-            Ok(Fetched::Later(seen.retry_after))
-        }
-        Downloaded::Other(reply) => {
-            Err(FetchError { url: url.to_owned(), kind: FetchErrorKind::Status(reply.status) }
-                .into())
-        }
+        Downloaded::Other(reply) => match left_alone(context, &reply)? {
+            Some(until) => Ok(Fetched::Later(until)),
+            None => {
+                let kind = FetchErrorKind::Status(reply.status);
+                Err(FetchError { url: url.to_owned(), kind }.into())
+            }
+        },
     }
+}
+
+/// Remembers until when a server wants to be left alone, when it says so.
+fn left_alone(context: &Context<'_>, reply: &Reply) -> Result<Option<u64>, SourceError> {
+    let usual = match reply.status {
+        403 => 86_400,
+        429 => 4 * 3600,
+        _ => return Ok(None),
+    };
+    let seconds = reply.retry_after(context.now).unwrap_or(usual).min(7 * 86_400);
+    let mut seen = Seen::read(context.memory);
+    seen.retry_after = context.now.saturating_add(seconds);
+    seen.write(context.memory)?;
+    Ok(Some(seen.retry_after))
 }
 
 /// Returns what tells the source's files in use from others.

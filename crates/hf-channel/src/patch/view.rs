@@ -53,6 +53,10 @@ impl View {
             return;
         }
         let mut put = |at: usize, bytes: &[u8]| {
+            let inside = at.checked_sub(start).and_then(|at| buffer.get_mut(at..at + bytes.len()));
+            if let Some(to) = inside {
+                return to.copy_from_slice(bytes);
+            }
             for (off, byte) in bytes.iter().enumerate() {
                 let at = at + off;
                 if let Some(to) = at.checked_sub(start).and_then(|at| buffer.get_mut(at)) {

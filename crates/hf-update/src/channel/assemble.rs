@@ -10,6 +10,7 @@ use hf_channel::chunks::{self, Index};
 use hf_channel::{Blob, Digest, Hasher, Manifest, Stored, layout, patch};
 use hf_sys::Map;
 
+use super::early;
 use super::mirror::{Mirror, MirrorError};
 use crate::fetch::Fetcher;
 
@@ -119,11 +120,14 @@ fn copied(from: &Path, blob: &Blob, to: &Path) -> io::Result<bool> {
 fn patched(patch: &[u8], old: &Old, blob: &Blob, to: &Path) -> Result<(), AssembleError> {
     let disk = |err| AssembleError::Disk(to.to_owned(), err);
     let map = map(&old.path).map_err(|err| AssembleError::Disk(old.path.clone(), err))?;
-    let mut out = File::create(to).map_err(disk)?;
+    let file = File::create(to).map_err(disk)?;
     let wanted = (&blob.sha256, blob.size);
-    patch::apply(patch, &map, &old.digest, wanted, &mut out)
-        .map_err(|err| AssembleError::Damaged(err.to_string()))?;
-    finish(&out, to).map_err(disk)
+    let apply = |out: &mut dyn io::Write| {
+        patch::apply(patch, &map, &old.digest, wanted, out)
+            .map_err(|err| AssembleError::Damaged(err.to_string()))
+    };
+    early::fill(&file, blob.size, apply, disk)?;
+    finish(&file, to).map_err(disk)
 }
 
 /// Files of sets never change; what does after all is caught by the digest of what comes out.

@@ -97,7 +97,7 @@ fn new_uuid() -> String {
     let mut random = random::<16>();
     random[6] = (random[6] & 0x0f) | 0x40;
     random[8] = (random[8] & 0x3f) | 0x80;
-    let hex = hex_of(&random);
+    let hex = hf_core::hex::to_hex(&random);
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
@@ -109,11 +109,6 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     // Without it, which no system is, names are less random and nothing else.
     let _ = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     bytes
-}
-
-/// Returns bytes as hexadecimal.
-pub(crate) fn hex_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use hf_sig::cvd::{DetachedOutcome, HEADER_LEN, Header, verify_detached};
 
 use super::cdiff::{Files, Script};
 use super::container::{self, CONTAINER_MAX, Local};
-use super::cooldown::{Memory, hex_of, random};
+use super::cooldown::{Memory, random};
 use super::voice::Voice;
 use crate::fetch::{Download, Downloaded, FetchError, FetchErrorKind, Fetcher, Reply, Request};
 use crate::store::{sync_folder, time};
@@ -605,7 +605,7 @@ impl Mirrors<'_> {
     pub(super) fn draft(&mut self, file_name: &str) -> Result<PathBuf, Code> {
         let folder = self.folder.join(self.work_name());
         fs::create_dir_all(&folder).map_err(|err| self.disk(&folder, &err))?;
-        Ok(folder.join(format!("clamav-{}.tmp-{file_name}", hex_of(&random::<16>()))))
+        Ok(folder.join(format!("clamav-{}.tmp-{file_name}", hf_core::hex::to_hex(&random::<16>()))))
     }
 
     fn work_name(&self) -> String {

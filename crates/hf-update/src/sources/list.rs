@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 
 use super::folder::settle;
-use super::{Fetched, csv, fetch, misp, provenance, remember, stix};
+use super::{Fetched, csv, fetch, left_alone, misp, provenance, remember, stix};
 use crate::config::SourceConfig;
 use crate::source::{Context, Note, Offer, Outcome, Source, SourceError};
 
@@ -111,9 +112,9 @@ pub fn write(source: &str, list: &Indicators) -> Written {
             }
             Indicator::Url(url) if url.len() < URL_MIN => short = short.saturating_add(1),
             Indicator::Url(url) => {
-                let hex = crate::clamav::cooldown::hex_of(url.as_bytes());
+                let hex = hf_core::hex::to_hex(url.as_bytes());
                 // HTML is matched in small letters.
-                let small = crate::clamav::cooldown::hex_of(url.to_ascii_lowercase().as_bytes());
+                let small = hf_core::hex::to_hex(url.to_ascii_lowercase().as_bytes());
                 written.ndb += &format!("{name}.url:4:*:{hex}\n{name}.url:3:*:{small}\n");
             }
         }
@@ -185,9 +186,13 @@ impl Source for ListSource {
                 (format!("file://{}", path.display()), bytes)
             }
         };
-        let list = self
-            .read(context, &origin, &bytes)
-            .map_err(|why| SourceError::refused(&origin, why))?;
+        let list = match self.read(context, &origin, &bytes, max)? {
+            Parsed::List(list) => list,
+            Parsed::Later(until) => {
+                let reason = "the server asked to be left alone".to_owned();
+                return Ok(Outcome::CoolingDown { until, reason });
+            }
+        };
         let written = write(&self.config.name, &list);
         let mut offers = Vec::new();
         let files = [("hdb", &written.hdb), ("hsb", &written.hsb), ("ndb", &written.ndb)];
@@ -221,54 +226,77 @@ impl ListSource {
         context: &mut Context<'_>,
         origin: &str,
         bytes: &[u8],
-    ) -> Result<Indicators, String> {
-        match self.config.kind.as_str() {
+        max: u64,
+    ) -> Result<Parsed, SourceError> {
+        let list = match self.config.kind.as_str() {
             "csv" => csv::indicators(bytes, self.config.name_column.as_deref()),
             "stix" => stix::indicators(bytes),
             _ => match misp::events(bytes) {
                 None => misp::indicators(bytes),
-                Some(events) => self.feed(context, origin, &events),
-            },
-        }
-    }
-
-    /// Fetches the events that a feed lists, beside its list.
-    fn feed(
-        &self,
-        context: &mut Context<'_>,
-        origin: &str,
-        events: &[String],
-    ) -> Result<Indicators, String> {
-        let mut all = Indicators::default();
-        let base = origin.rsplit_once('/').map_or("", |(base, _)| base);
-        for event in events.iter().take(EVENTS_MAX) {
-            let bytes = match base.strip_prefix("file://") {
-                Some(folder) => fs::read(format!("{folder}/{event}.json"))
-                    .map_err(|err| format!("{event}: {err}"))?,
-                None => {
-                    let url = format!("{base}/{event}.json");
-                    let reply = context.fetcher.get(&crate::fetch::Request::new(&url));
-                    let reply = reply.map_err(|err| format!("{err}: {}", err.kind))?;
-                    if reply.status != 200 {
-                        return Err(format!("{url}: the server answers {}", reply.status));
-                    }
-                    reply.bytes(LIST_MAX).map_err(|err| format!("{err}: {}", err.kind))?
+                Some(events) => {
+                    let left = max.saturating_sub(bytes.len() as u64);
+                    return feed(context, origin, &events, left);
                 }
-            };
-            let more = misp::indicators(&bytes).map_err(|why| format!("{event}: {why}"))?;
-            for (indicator, name) in more.found {
-                all.push(indicator, &name);
-            }
-            for (kind, count) in more.left_out {
-                let sum = all.left_out.entry(kind).or_default();
-                *sum = sum.saturating_add(count);
-            }
-        }
-        if events.len() > EVENTS_MAX {
-            all.leave_out("events beyond the bound of 5000");
-        }
-        Ok(all)
+            },
+        };
+        list.map(Parsed::List).map_err(|why| SourceError::refused(origin, why))
     }
+}
+
+/// What became of reading a list.
+enum Parsed {
+    List(Indicators),
+    /// The server of its parts wants to be left alone until then.
+    Later(u64),
+}
+
+/// Reads the events that a feed lists, beside its list: at most `left` bytes all together.
+fn feed(
+    context: &mut Context<'_>,
+    origin: &str,
+    events: &[String],
+    mut left: u64,
+) -> Result<Parsed, SourceError> {
+    let mut all = Indicators::default();
+    let base = origin.rsplit_once('/').map_or("", |(base, _)| base);
+    for event in events.iter().take(EVENTS_MAX) {
+        let url = format!("{base}/{event}.json");
+        let bytes = match base.strip_prefix("file://") {
+            Some(folder) => {
+                let path = format!("{folder}/{event}.json");
+                let mut bytes = Vec::new();
+                let read = fs::File::open(&path)
+                    .and_then(|file| file.take(left.saturating_add(1)).read_to_end(&mut bytes));
+                read.map_err(|err| SourceError::io(&path, err))?;
+                bytes
+            }
+            None => {
+                let reply = context.fetcher.get(&crate::fetch::Request::new(&url))?;
+                if let Some(until) = left_alone(context, &reply)? {
+                    return Ok(Parsed::Later(until));
+                }
+                if reply.status != 200 {
+                    let kind = crate::fetch::FetchErrorKind::Status(reply.status);
+                    return Err(crate::fetch::FetchError { url, kind }.into());
+                }
+                reply.bytes(left)?
+            }
+        };
+        let rest = left.checked_sub(bytes.len() as u64);
+        left = rest.ok_or_else(|| SourceError::refused(&url, "the feed is too large"))?;
+        let more = misp::indicators(&bytes).map_err(|why| SourceError::refused(&url, why))?;
+        for (indicator, name) in more.found {
+            all.push(indicator, &name);
+        }
+        for (kind, count) in more.left_out {
+            let sum = all.left_out.entry(kind).or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+    if events.len() > EVENTS_MAX {
+        all.leave_out("events beyond the bound of 5000");
+    }
+    Ok(Parsed::List(all))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Source for YaraSource {
             }
         } else if let Some(url) = &self.config.git {
             let folder = context.memory.join("checkout");
-            version = git::checkout(url, self.config.branch.as_deref(), &folder)
+            version = git::checkout(url, self.config.branch.as_deref(), &folder, max)
                 .map_err(|why| SourceError::refused(url, why))?;
             (url.clone(), of_folder(&folder)?)
         } else {

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use hf_core::hex::to_hex;
 use md5::{Digest as _, Md5};
 
 /// How much is taken.
@@ -54,7 +55,7 @@ pub fn known_clean(root: &Path, owners: &[PathBuf], sample: CleanSample) -> Vec<
         let Some((mut file, len)) = open(&path, sample.file_max) else { continue };
         let mut data = Vec::new();
         let read = file.by_ref().take(sample.file_max).read_to_end(&mut data);
-        let known = read.is_ok() && hex(&Md5::digest(&data)) == md5;
+        let known = read.is_ok() && to_hex(&Md5::digest(&data)) == md5;
         if known && len > 0 {
             bytes = bytes.saturating_add(len);
             taken.push((path, file));
@@ -96,10 +97,6 @@ fn listed(root: &Path) -> Vec<(String, String)> {
     all
 }
 
-fn hex(bytes: &[u8]) -> String {
-    crate::clamav::cooldown::hex_of(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +111,7 @@ mod tests {
         for (name, listed) in [("good", "good"), ("changed", "before"), ("empty", "")] {
             fs::write(dir.path().join("bin").join(name), if name == "empty" { "" } else { name })
                 .unwrap();
-            list += &format!("{}  bin/{name}\n", hex(&Md5::digest(listed)));
+            list += &format!("{}  bin/{name}\n", to_hex(&Md5::digest(listed)));
         }
         list += "00000000000000000000000000000000  ../etc/passwd\nnonsense\n";
         fs::write(info.join("p.md5sums"), list).unwrap();
