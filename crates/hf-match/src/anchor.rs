@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use hf_core::signature::{Body, Offset, OffsetBase, Part};
 
-use crate::filter::{CLASSES, Class, OPENING_LEN, PAIRS};
+use crate::filter::{CLASSES, Class, PAIRS};
 use crate::logic::{Logic, needs_match};
 use crate::pattern::{Run, runs};
 use crate::rarity::{self, Common};
@@ -280,7 +280,7 @@ fn best_stretch(bytes: &[u8], class: &Class) -> Option<(usize, u32)> {
 
 /// Returns where the rarest bytes begin of as many as are looked at together with a pair.
 fn best_opening(bytes: &[u8]) -> usize {
-    let windows = bytes.windows(OPENING_LEN.min(bytes.len()).max(1)).enumerate();
+    let windows = bytes.windows(hf_literal::OPENING_LEN.min(bytes.len()).max(1)).enumerate();
     let rated = windows.map(|(at, window)| {
         let pair = window.get(..2).map_or(0, rarity::of_run);
         (at, rarity::of_run(window).saturating_add(pair))

@@ -16,7 +16,6 @@ mod tables;
 mod windows;
 
 pub(crate) use build::FilterBuilder;
-pub(crate) use pairs::{OPENING_LEN, Opening};
 pub(crate) use place::Points;
 pub(crate) use probe::{Bits, Hits, Passed, for_each_survivor};
 pub(crate) use tables::{Places, SITE_LEN, Seen, Tables};

@@ -13,12 +13,13 @@ use hf_core::signature::{
     CertificateSig, ConfigSig, IconSig, IgnoreSig, MagicSig, PasswordSig, PhishingSig,
 };
 use hf_core::{Facts, FileType, HitKind, Limits, MatchSpan, Member, ScanOptions, Stop, Target};
+use hf_literal::Opening;
 use hf_pack::Pack;
 
 use crate::anchor::Check;
 use crate::candidates::{Candidate, Candidates};
 use crate::evaluate::{Evaluator, Memo};
-use crate::filter::{Bits, CLASSES, Opening, Places, Points, Tables, for_each_survivor};
+use crate::filter::{Bits, CLASSES, Places, Points, Tables, for_each_survivor};
 use crate::hash::HashTables;
 use crate::magic::{MagicHit, MagicPatterns};
 use crate::member::CompiledContainer;

@@ -59,9 +59,6 @@ pub fn embedded(bytes: &[u8], own: FileType, limits: &Limits) -> Vec<(usize, Fil
             found.add(at, FileType::ArjSfx);
         }
     }
-    for at in filesystem::embedded(bytes) {
-        found.add(at, FileType::Squashfs);
-    }
     found.list.sort_unstable();
     found.list
 }
@@ -201,6 +198,7 @@ const LITERALS: &[&[u8]] = &[
     b"\0BEA01",
     b"EGGA\0\x01",
     b"<key>blkx</key>",
+    b"hsqs",
     pattern::MHTML,
     pattern::XDP,
 ];
@@ -238,6 +236,8 @@ fn checked(
         11 => (at <= FIRST_DESCRIPTOR_OFF).then_some((0, FileType::Udf)),
         // The table of a disk image, of which the trailer may be lost.
         13 => Some((0, FileType::Dmg)),
+        // Those of AppImages and of firmware.
+        14 => filesystem::is_squashfs(behind).then_some((at, FileType::Squashfs)),
         _ => Some((at, FileType::EggSfx)),
     }?;
     let whole = matches!(kind, FileType::Iso9660 | FileType::Udf | FileType::Dmg);

@@ -4,7 +4,6 @@
 //! Sources: the formats' own specifications (see their readers).
 
 use hf_core::FileType;
-use memchr::memmem;
 
 use crate::reader::{Reader, size};
 
@@ -20,14 +19,8 @@ pub(super) fn at_start(head: &[u8]) -> Option<FileType> {
     head.starts_with(b"-rom1fs-").then_some(FileType::Romfs)
 }
 
-/// Returns where file systems begin inside an object: those of AppImages and of firmware.
-pub(super) fn embedded(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    memmem::find_iter(bytes, b"hsqs")
-        .filter(|at| *at > 0 && is_squashfs(bytes.get(*at..).unwrap_or_default()))
-}
-
 /// A superblock of version 4.0.
-fn is_squashfs(bytes: &[u8]) -> bool {
+pub(super) fn is_squashfs(bytes: &[u8]) -> bool {
     let half = |off: usize| Reader::at(bytes, off).u16_le().unwrap_or(0);
     let block_len = Reader::at(bytes, 12).u32_le().unwrap_or(0);
     let log = u32::from(half(22));

@@ -303,7 +303,7 @@ const WORDS: &[(&str, Mark, bool)] = &[
 
 fn searcher() -> &'static Words {
     static SEARCHER: OnceLock<Words> = OnceLock::new();
-    SEARCHER.get_or_init(|| Words::new(WORDS.iter().map(|(word, _, _)| *word)))
+    SEARCHER.get_or_init(|| Words::new(WORDS.iter().map(|(word, _, exact)| (*word, *exact))))
 }
 
 impl Signs {
@@ -318,12 +318,9 @@ impl Signs {
             text,
             || sink.poll(),
             |at, word| {
-                let Some((word, mark, exact)) = WORDS.get(word) else { return };
-                let fits = || text.get(at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
-                if !*exact || fits() {
-                    any = true;
-                    signs.note(at, *mark);
-                }
+                let Some((_, mark, _)) = WORDS.get(word) else { return };
+                any = true;
+                signs.note(at, *mark);
             },
         )?;
         signs.weigh(text);

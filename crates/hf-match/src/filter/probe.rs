@@ -1,6 +1,8 @@
 //! The loop over an object's bytes: which windows are in a bit table.
 
-use super::pairs::{Opening, Pairs};
+use hf_literal::Opening;
+
+use super::pairs::Pairs;
 use super::windows::Windows;
 use super::{CLASSES, PAIRS, fold_key, mix};
 

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use hf_literal::Opening;
 use hf_pack::Pack;
 
 use super::{
-    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, Opening, PAIRS,
-    PLACE_KEYS, PLACES, Passed, Points, SITE_SIGS, SITES, index, section, tag,
+    ALWAYS, CLASSES, FIRST_CLASS, FREE, IMAGES, LITERALS, Lead, MEMBERS, PAIRS, PLACE_KEYS, PLACES,
+    Passed, Points, SITE_SIGS, SITES, index, section, tag,
 };
 use crate::anchor::Check;
 use crate::stored::{u16_at, u32_at};

@@ -119,7 +119,7 @@ impl Windows {
         let load = |shift: usize| {
             let bytes = bytes.get(shift..).and_then(|bytes| bytes.first_chunk());
             _mm256_or_si256(
-                super::pairs::vector(bytes.unwrap_or(&[0; 32])),
+                hf_literal::vector(bytes.unwrap_or(&[0; 32])),
                 _mm256_set1_epi32(FOLD.cast_signed()),
             )
         };

@@ -1,86 +1,65 @@
 //! All words at once: where any of a list of words stands in a text.
 //!
-//! Promises: every occurrence of every word, overlapping ones too, in the order of their places; letters of either
-//! case. One step for every second byte: of each word of four bytes or more, two windows of three bytes that
-//! follow each other are entered in a table of bits, so that one of them begins at an even place. Shorter words
-//! are looked for by a byte or two that are rare.
-//! Leaves out: patterns; whether case counts is the caller's question.
+//! Promises: every occurrence of every word, overlapping ones too, in the order of their places within each
+//! piece of the text. One pass of a vector test for the rarest four bytes of each word, and a comparison of
+//! what passes.
+//! Leaves out: patterns.
 
-use memchr::memmem;
+use hf_literal::{OPENING_LEN, Opening, Test};
 
 /// A list of words, prepared.
 #[derive(Debug)]
 pub(super) struct Words {
-    words: Vec<&'static [u8]>,
-    /// One bit for each hash of a window that a word has.
-    bits: Box<[u64; SLOTS / 64]>,
-    /// For each hash, which of `windows` it may be; 0 for none.
+    words: Vec<Word>,
+    /// None when there are too many words to be told from other bytes: then all places are compared.
+    test: Option<Test>,
+    /// For each hash of the two bytes at a place, which of `lists` may stand there; 0 for none.
     index: Box<[u8; SLOTS]>,
-    /// Words, and where in them the window stands.
-    windows: Vec<Vec<(usize, usize)>>,
-    /// Words of fewer than four bytes.
-    short: Vec<Short>,
+    /// Words, and where in them the place is that was looked at.
+    lists: Vec<Vec<(usize, usize)>>,
 }
 
-/// A word that is found by its rare bytes.
-#[derive(Debug)]
-struct Short {
-    word: usize,
-    /// Where the rare byte stands in it.
-    off: usize,
-    rare: u8,
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    text: &'static [u8],
+    /// Only found as it is written.
+    exact: bool,
 }
 
-const SLOTS: usize = 1 << 15;
-/// Bytes of a window.
-const WINDOW: usize = 3;
-/// Text that is looked at by all searches before the next piece, so that it stays in a near cache.
+const SLOTS: usize = 1 << 12;
+/// Text that is looked at before the next piece.
 const PIECE: usize = 32 << 10;
 
 impl Words {
-    /// Prepares words, which have two bytes or more.
-    pub(super) fn new(words: impl Iterator<Item = &'static str>) -> Self {
+    /// Prepares words of two bytes or more, and whether their case counts.
+    pub(super) fn new(words: impl Iterator<Item = (&'static str, bool)>) -> Self {
+        let words: Vec<Word> =
+            words.map(|(text, exact)| Word { text: text.as_bytes(), exact }).collect();
+        let openings: Vec<(usize, Opening<'static>)> = words.iter().map(rarest).collect();
         let mut new = Self {
-            words: words.map(str::as_bytes).collect(),
-            bits: Box::new([0; SLOTS / 64]),
+            test: Test::new(openings.iter().map(|(_, opening)| *opening)),
+            words,
             index: Box::new([0; SLOTS]),
-            windows: vec![Vec::new()],
-            short: Vec::new(),
+            lists: vec![Vec::new()],
         };
-        for (word, text) in new.words.clone().into_iter().enumerate() {
-            match rarest_windows(text) {
-                Some(off) => (off..off.saturating_add(2)).for_each(|off| new.enter(word, off)),
-                None => new.short.extend(Short::of(word, text)),
-            }
+        for (word, (off, opening)) in openings.into_iter().enumerate() {
+            new.enter(word, off, opening);
         }
         new
     }
 
-    fn enter(&mut self, word: usize, off: usize) {
-        let window =
-            self.words.get(word).and_then(|word| word.get(off..off.saturating_add(WINDOW)));
-        let mut bytes = [0; 4];
-        for (to, from) in bytes.iter_mut().zip(window.unwrap_or_default()) {
-            *to = *from;
-        }
-        let slot = slot(u32::from_le_bytes(bytes) | FOLD);
-        let id = match self.index.get(slot).copied() {
-            Some(0) | None => self.windows.len(),
-            Some(id) => usize::from(id),
+    fn enter(&mut self, word: usize, off: usize, opening: Opening<'_>) {
+        let Some(entry) = slot(opening.bytes).and_then(|slot| self.index.get_mut(slot)) else {
+            return;
         };
-        // More windows than ids would lose words; a test counts them.
-        let Ok(short_id) = u8::try_from(id) else { return };
-        if id == self.windows.len() {
-            self.windows.push(Vec::new());
+        if *entry == 0 {
+            // More lists than numbers would lose words; a test counts them.
+            let Ok(list) = u8::try_from(self.lists.len()) else { return };
+            self.lists.push(Vec::new());
+            *entry = list;
         }
-        if let Some(entry) = self.index.get_mut(slot) {
-            *entry = short_id;
-        }
-        if let Some(bits) = self.bits.get_mut(slot / 64) {
-            *bits |= 1 << (slot % 64);
-        }
-        if let Some(entries) = self.windows.get_mut(id) {
-            entries.push((word, off));
+        if let Some(list) = self.lists.get_mut(usize::from(*entry)) {
+            list.push((word, off));
         }
     }
 
@@ -95,46 +74,23 @@ impl Words {
         let mut start = 0usize;
         while start < text.len() {
             poll()?;
-            let end = start.saturating_add(PIECE).min(text.len());
-            self.long(text, start, end, &mut hits);
-            self.short(text, start, end, &mut hits);
+            let rest = text.get(start..).unwrap_or_default();
+            let see = |place: usize| self.compare(text, start.saturating_add(place), &mut hits);
+            match &self.test {
+                Some(test) => test.probe(rest, PIECE, see),
+                None => (0..PIECE.min(rest.len())).for_each(see),
+            }
             hits.sort_unstable();
             hits.drain(..).for_each(|(at, word)| found(at, word));
-            start = end;
+            start = start.saturating_add(PIECE);
         }
         Ok(())
     }
 
-    /// Looks at windows that begin in a range; the range begins at an even place.
-    fn long(&self, text: &[u8], start: usize, end: usize, hits: &mut Vec<(usize, usize)>) {
-        let mut at = start;
-        while at < end {
-            let word = match text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-                Some(bytes) => u64::from_le_bytes(*bytes),
-                None => {
-                    let mut bytes = [0; 8];
-                    let rest = text.get(at..).unwrap_or_default();
-                    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                    u64::from_le_bytes(bytes)
-                }
-            };
-            let slots = [0u32, 16, 32].map(|shift| slot(low(word >> shift)));
-            let passed = slots.map(|slot| {
-                self.bits.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
-            });
-            if passed[0] | passed[1] | passed[2] {
-                for (slot, place) in slots.into_iter().zip((at..end).step_by(2)) {
-                    self.verify(text, slot, place, hits);
-                }
-            }
-            at = at.saturating_add(6);
-        }
-    }
-
-    #[cold]
-    fn verify(&self, text: &[u8], slot: usize, place: usize, hits: &mut Vec<(usize, usize)>) {
-        let id = self.index.get(slot).map_or(0, |id| usize::from(*id));
-        for (word, off) in self.windows.get(id).into_iter().flatten() {
+    fn compare(&self, text: &[u8], place: usize, hits: &mut Vec<(usize, usize)>) {
+        let slot = text.get(place..).and_then(slot);
+        let list = slot.and_then(|slot| self.index.get(slot)).map_or(0, |list| usize::from(*list));
+        for (word, off) in self.lists.get(list).into_iter().flatten() {
             let Some(at) = place.checked_sub(*off) else { continue };
             if self.stands(text, at, *word) {
                 hits.push((at, *word));
@@ -144,81 +100,27 @@ impl Words {
 
     fn stands(&self, text: &[u8], at: usize, word: usize) -> bool {
         let Some(word) = self.words.get(word) else { return false };
-        let there = text.get(at..at.saturating_add(word.len()));
-        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
-    }
-
-    /// Looks for the short words whose rare byte stands in a range.
-    fn short(&self, text: &[u8], start: usize, end: usize, hits: &mut Vec<(usize, usize)>) {
-        let piece = text.get(start..end).unwrap_or_default();
-        let mut see = |place: usize| {
-            let place = start.saturating_add(place);
-            let byte = text.get(place).map_or(0, u8::to_ascii_lowercase);
-            for short in self.short.iter().filter(|short| short.rare == byte) {
-                let Some(at) = place.checked_sub(short.off) else { continue };
-                if self.stands(text, at, short.word) {
-                    hits.push((at, short.word));
-                }
-            }
-        };
-        memchr::memchr3_iter(b'~', b'^', b'`', piece).for_each(&mut see);
-        memchr::memchr2_iter(b'x', b'X', piece).for_each(&mut see);
-        // These are not rare, with the letter behind them they are; it may stand behind the piece.
-        let behind = text.get(start..end.saturating_add(1).min(text.len())).unwrap_or_default();
-        for pair in [b"-f", b"-F", b"\\x", b"\\X"] {
-            memmem::find_iter(behind, pair).for_each(&mut see);
-        }
+        let there = text.get(at..at.saturating_add(word.text.len()));
+        there.is_some_and(|there| match word.exact {
+            true => there == word.text,
+            false => there.eq_ignore_ascii_case(word.text),
+        })
     }
 }
 
-impl Short {
-    fn of(word: usize, text: &[u8]) -> Option<Self> {
-        let off = text.iter().position(|byte| SHORT_RARE.contains(byte))?;
-        Some(Self { word, off, rare: *text.get(off)? })
-    }
+/// Returns the slot of the first two bytes, letters without case; none for fewer bytes.
+fn slot(bytes: &[u8]) -> Option<usize> {
+    let pair = u16::from_le_bytes(*bytes.first_chunk()?) | 0x2020;
+    Some(usize::from(pair.wrapping_mul(0x9e35) >> 4))
 }
 
-/// Bytes by which short words are found, the first of a word counts.
-const SHORT_RARE: &[u8] = b"\\^`~x-";
-
-/// Letters of either case are one; some signs too, which costs a comparison.
-const FOLD: u32 = 0x0020_2020;
-
-/// Returns the slot of a window in the low three bytes, folded already or not.
-fn slot(window: u32) -> usize {
-    let hash = ((window | FOLD) & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> 17;
-    usize::try_from(hash).unwrap_or(0)
-}
-
-fn low(word: u64) -> u32 {
-    let [a, b, c, ..] = word.to_le_bytes();
-    u32::from_le_bytes([a, b, c, 0])
-}
-
-/// Returns where in a word the two rarest windows that follow each other begin; none for a short word.
-fn rarest_windows(word: &[u8]) -> Option<usize> {
-    let weight = |window: &[u8]| window.iter().map(|byte| share(*byte)).product::<u64>();
-    let both = word.windows(WINDOW.saturating_add(1)).map(|both| {
-        let [first, second] = [both.get(..WINDOW), both.get(1..)];
-        weight(first.unwrap_or_default()).saturating_add(weight(second.unwrap_or_default()))
-    });
-    both.enumerate().min_by_key(|(_, weight)| *weight).map(|(off, _)| off)
-}
-
-/// Returns about how often a byte stands in texts and programs, in thousandths.
-fn share(byte: u8) -> u64 {
-    match byte.to_ascii_lowercase() {
-        b' ' => 150,
-        b'e' | b't' => 90,
-        b'a' | b'i' | b'n' | b'o' | b'r' | b's' => 70,
-        b'c' | b'd' | b'l' | b'p' => 40,
-        b'b' | b'f' | b'g' | b'h' | b'm' | b'u' => 25,
-        b'k' | b'v' | b'w' | b'y' => 12,
-        b'j' | b'q' | b'x' | b'z' => 5,
-        b'0'..=b'9' => 15,
-        b'-' | b'.' | b'_' | b',' | b'"' | b'\'' | b'(' | b')' => 15,
-        _ => 6,
-    }
+/// Returns where in a word the bytes stand that are rarest in texts and programs, and these.
+fn rarest(word: &Word) -> (usize, Opening<'static>) {
+    let len = OPENING_LEN.min(word.text.len());
+    let openings =
+        word.text.windows(len.max(1)).map(|bytes| Opening { bytes, nocase: !word.exact });
+    let rarest = openings.enumerate().min_by_key(|(_, opening)| opening.passing());
+    rarest.unwrap_or((0, Opening { bytes: word.text, nocase: !word.exact }))
 }
 
 #[cfg(test)]
@@ -226,16 +128,24 @@ mod tests {
     use super::*;
     use aho_corasick::AhoCorasick;
 
-    fn words() -> impl Iterator<Item = &'static str> {
-        super::super::WORDS.iter().map(|(word, _, _)| *word)
+    fn words() -> impl Iterator<Item = (&'static str, bool)> {
+        super::super::WORDS.iter().map(|(word, _, exact)| (*word, *exact))
     }
 
     /// What a plain automaton finds.
     fn plainly(text: &[u8]) -> Vec<(usize, usize)> {
-        let builder = AhoCorasick::builder().ascii_case_insensitive(true).build(words());
+        let all: Vec<_> = words().collect();
+        let builder = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build(all.iter().map(|(word, _)| word));
         let found = builder.as_ref().expect("words").find_overlapping_iter(text);
-        let mut found: Vec<_> =
-            found.map(|found| (found.start(), found.pattern().as_usize())).collect();
+        let found = found.map(|found| (found.start(), found.pattern().as_usize()));
+        let mut found: Vec<_> = found
+            .filter(|(at, word)| {
+                let (word, exact) = all[*word];
+                !exact || text[*at..].starts_with(word.as_bytes())
+            })
+            .collect();
         found.sort_unstable();
         found
     }
@@ -250,26 +160,25 @@ mod tests {
     }
 
     #[test]
-    fn every_word_has_its_windows() {
-        let words = Words::new(words());
-        assert!(words.windows.len() < 256, "{} windows", words.windows.len());
-        for short in &words.short {
-            assert!(SHORT_RARE.contains(&short.rare));
-        }
-        let long = words.words.iter().filter(|word| word.len() > WINDOW).count();
-        assert_eq!(long + words.short.len(), words.words.len());
+    fn every_word_is_looked_for() {
+        let prepared = Words::new(words());
+        assert!(prepared.test.is_some_and(|test| test.passing() < (1 << 24) / 100));
+        assert_eq!(prepared.lists.iter().map(Vec::len).sum::<usize>(), words().count());
+        assert!(prepared.lists[0].is_empty());
     }
 
     #[test]
     fn each_word_at_each_place() {
         let prepared = Words::new(words());
-        for word in words() {
-            for before in 0..9 {
-                for behind in 0..4 {
-                    let mut text = vec![b'.'; before];
-                    text.extend(word.to_ascii_uppercase().bytes());
-                    text.extend(vec![b'.'; behind]);
-                    check(&prepared, &text);
+        for (word, _) in words() {
+            for form in [word.to_owned(), word.to_ascii_uppercase()] {
+                for before in [0, 1, 2, 3, 30, 31, 32, 33] {
+                    for behind in [0, 1, 2, 3, 40] {
+                        let mut text = vec![b'.'; before];
+                        text.extend(form.bytes());
+                        text.extend(vec![b'.'; behind]);
+                        check(&prepared, &text);
+                    }
                 }
             }
         }
@@ -279,7 +188,7 @@ mod tests {
     fn words_in_one_another_and_over_the_ends_of_pieces() {
         let prepared = Words::new(words());
         let mut state = 7u64;
-        let all: Vec<&str> = words().collect();
+        let all: Vec<&str> = words().map(|(word, _)| word).collect();
         let mut text = Vec::new();
         while text.len() < 3 * PIECE {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
