@@ -24,6 +24,7 @@ mod prune;
 mod publish;
 mod read;
 mod record;
+mod shared;
 mod sources;
 mod stamp;
 mod store;

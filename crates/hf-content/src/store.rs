@@ -15,6 +15,7 @@ use crate::ignores::Ignores;
 use crate::prune::{is_due, prune};
 use crate::read::{Seen, digests, read_ahead};
 use crate::record::{Record, group_id, pack_key};
+use crate::shared::Shared;
 use crate::sources::{Group, GroupKind, groups};
 use crate::stamp::Stamp;
 use crate::{ContentError, ContentErrorKind, ContentOptions};
@@ -23,6 +24,7 @@ use crate::{ContentError, ContentErrorKind, ContentOptions};
 #[derive(Debug, Clone)]
 pub struct ContentStore {
     dir: Option<PathBuf>,
+    shared: Option<PathBuf>,
 }
 
 /// Open content.
@@ -70,13 +72,20 @@ impl ContentStore {
     /// Keeps packs in a directory, which is made when it is missing.
     #[must_use]
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
-        Self { dir: Some(cache_dir.into()) }
+        Self { dir: Some(cache_dir.into()), shared: None }
     }
 
     /// Keeps nothing: every pack is compiled in memory.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { dir: None }
+        Self { dir: None, shared: None }
+    }
+
+    /// Uses packs of this folder as well, which somebody else compiled: those that are root's or ours, and those of
+    /// the user who owns the databases. Nothing is written there.
+    #[must_use]
+    pub fn with_shared(self, dir: Option<PathBuf>) -> Self {
+        Self { shared: dir, ..self }
     }
 
     /// Opens the databases at these paths: files, and the database files in directories.
@@ -92,6 +101,7 @@ impl ContentStore {
         let groups = groups(paths, options, &mut content.warnings)?;
         let mut opening = Opening {
             cache: self.cache(&mut content.warnings),
+            shared: self.shared.as_deref().and_then(Shared::open),
             options: options.clone(),
             ignores: Ignores::default(),
             warnings: content.warnings,
@@ -122,6 +132,7 @@ impl ContentStore {
 /// The work of one call.
 struct Opening {
     cache: Option<Cache>,
+    shared: Option<Shared>,
     /// With the detached signature of the container that is being opened.
     options: ContentOptions,
     ignores: Ignores,
@@ -148,7 +159,8 @@ impl Opening {
         for _ in 0..ATTEMPTS {
             let seen = digests(group)?;
             let key = pack_key(group, &seen, &self.options, &self.ignores);
-            let mut opened = self.verified(&cache, &key).map(|pack| (pack, PackOrigin::Verified));
+            let mut opened =
+                self.verified(&cache, &key, group).map(|pack| (pack, PackOrigin::Verified));
             if opened.is_none() {
                 let _lock = cache.lock(&key);
                 opened = match self.cached_or_built(&cache, &key, group, &seen) {
@@ -205,13 +217,13 @@ impl Opening {
                 return None;
             }
         }
-        let pack = cache.read(&pack_name(&record.key))?;
+        let (pack, _) = self.find(cache, &record.key, group)?;
         let stamp = Stamp::of(&pack.metadata().ok()?);
         // A disk may lose a bit without a trace in any stamp.
         let due = is_due(&file);
         if record.pack != Some(stamp) || due {
             // Its sources are unchanged, so its key stands; only its own bytes are in doubt.
-            let pack = self.verified(cache, &record.key)?;
+            let pack = self.verified(cache, &record.key, group)?;
             self.remember(cache, id, &record.key, &pack, record.sources);
             return Some((pack, PackOrigin::Verified));
         }
@@ -220,10 +232,17 @@ impl Opening {
         Some((pack, PackOrigin::Stamped))
     }
 
-    /// Returns a pack from the cache after reading it whole; an altered one is removed.
-    fn verified(&mut self, cache: &Cache, key: &str) -> Option<Arc<Pack>> {
+    /// Opens a pack of the cache, or of the shared folder; says whether it is the cache's.
+    fn find(&self, cache: &Cache, key: &str, group: &Group) -> Option<(File, bool)> {
         let name = pack_name(key);
-        let file = cache.read(&name)?;
+        let own = cache.read(&name).map(|file| (file, true));
+        own.or_else(|| Some((self.shared.as_ref()?.read(&name, group)?, false)))
+    }
+
+    /// Returns a pack from the cache after reading it whole; an altered one is removed.
+    fn verified(&mut self, cache: &Cache, key: &str, group: &Group) -> Option<Arc<Pack>> {
+        let name = pack_name(key);
+        let (file, own) = self.find(cache, key, group)?;
         let written = |meta: &std::fs::Metadata| (meta.len(), meta.modified().ok());
         let before = written(&file.metadata().ok()?);
         let checked = Pack::open(file).map_err(|err| err.to_string()).and_then(|pack| {
@@ -242,7 +261,12 @@ impl Opening {
             }
             Err(err) => {
                 self.warnings.push(format!("{name} in the cache is not used: {err}"));
-                cache.remove(&name);
+                if own {
+                    cache.remove(&name);
+                } else {
+                    // Of that folder nothing is believed any more, this time.
+                    self.shared = None;
+                }
                 None
             }
         }
@@ -256,7 +280,7 @@ impl Opening {
         group: &Group,
         seen: &[Seen],
     ) -> Result<Option<(Arc<Pack>, PackOrigin)>, BuildError> {
-        if let Some(pack) = self.verified(cache, key) {
+        if let Some(pack) = self.verified(cache, key, group) {
             return Ok(Some((pack, PackOrigin::Verified)));
         }
         let built = self.build(cache, key, group, seen)?;

@@ -430,3 +430,61 @@ fn packs_that_were_compiled_elsewhere_are_opened_as_they_are() {
     let error = store.open(&[to], &ContentOptions::default()).unwrap_err();
     assert!(matches!(error.kind, ContentErrorKind::Open(_)), "{error}");
 }
+
+#[test]
+fn packs_of_whoever_owns_the_databases_are_used() {
+    let bench = Bench::new(&[("a.hdb", A)]);
+    let shared = bench.dir.path().join("shared");
+    let make = || {
+        let _ = fs::remove_dir_all(&shared);
+        let options = ContentOptions::default();
+        ContentStore::new(&shared).open(&[bench.db()], &options).unwrap();
+    };
+    // With a cache of its own each time.
+    let mut number = 0;
+    let mut origins = |rounds: usize| {
+        number += 1;
+        let cache = bench.dir.path().join(format!("own{number}"));
+        let store = ContentStore::new(&cache).with_shared(Some(shared.clone()));
+        let opened = (0..rounds).map(|_| {
+            let content = store.open(&[bench.db()], &ContentOptions::default()).unwrap();
+            (content.packs[0].origin, content.warnings)
+        });
+        let opened: Vec<_> = opened.collect();
+        let own = fs::read_dir(&cache).unwrap().flatten();
+        let packs = own.filter(|entry| entry.path().extension().is_some_and(|e| e == "pack"));
+        (opened, packs.count())
+    };
+    make();
+    bench.settle();
+    let (opened, packs) = origins(2);
+    assert_eq!((&opened[0].0, packs), (&Verified, 0), "{opened:?}");
+    assert_eq!(opened[1].0, Stamped, "{opened:?}");
+    // Not from a folder that others can write to.
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
+    let (opened, packs) = origins(1);
+    assert_eq!((&opened[0].0, packs), (&Built, 1), "{opened:?}");
+    // An altered one is told, and left where it is.
+    make();
+    let mut paths = fs::read_dir(&shared).unwrap().flatten().map(|entry| entry.path());
+    let pack = paths.find(|path| path.extension().is_some_and(|e| e == "pack")).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&pack, &bytes).unwrap();
+    let (opened, packs) = origins(1);
+    assert_eq!((&opened[0].0, packs), (&Built, 1), "{opened:?}");
+    assert!(opened[0].1.iter().any(|text| text.contains("is not used")), "{opened:?}");
+    assert_eq!(fs::read(&pack).unwrap(), bytes);
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Nobody's packs are believed for databases of root, but for nobody's own.
+    make();
+    let give = |path: &Path| std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).unwrap();
+    give(&shared);
+    fs::read_dir(&shared).unwrap().flatten().for_each(|entry| give(&entry.path()));
+    assert_eq!(origins(1).0[0].0, Built);
+    give(&bench.db().join("a.hdb"));
+    bench.settle();
+    assert_eq!(origins(1).0[0].0, Verified);
+}

@@ -212,8 +212,7 @@ impl Http {
             group: config.socket_group.as_deref(),
             owner,
         };
-        let open = |address| Listener::open(address, access);
-        let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
+        let listeners = Listener::open_all(&config.listen, access)?;
         let quarantine = vault.map(Path::to_owned).or_else(hf_quarantine::Vault::default_path);
         Ok(Some(Self { config: config.clone(), quarantine, tokens, tls, listeners }))
     }
@@ -239,23 +238,14 @@ impl Http {
             quarantine: self.quarantine,
             service: service.clone(),
         });
-        let mut tasks = tokio::task::JoinSet::new();
-        for listener in self.listeners {
-            let (shared, room, service) = (Arc::clone(&shared), Arc::clone(&room), service.clone());
-            let tcp = matches!(listener.address(), Address::Tcp(_));
-            let tls = self.tls.clone().filter(|_| tcp).map(TlsAcceptor::from);
-            tasks.spawn(async move {
-                let serve = |stream, peer: Peer, name: String| {
-                    let client = shared.service.client(Door::Http, &peer, name);
-                    converse(Arc::clone(&shared), stream, tls.clone(), client, tcp)
-                };
-                listener.serve(service, room, serve).await
-            });
-        }
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(io::Error::other)??;
-        }
-        Ok(())
+        let tls = self.tls.map(TlsAcceptor::from);
+        let serve = move |stream, peer: Peer, name: String| {
+            // Who comes by a socket file is known by the kernel, and nobody listens in.
+            let tcp = matches!(peer, Peer::Address(_));
+            let client = shared.service.client(Door::Http, &peer, name);
+            converse(Arc::clone(&shared), stream, tls.clone().filter(|_| tcp), client, tcp)
+        };
+        Listener::serve_all(self.listeners, service, room, serve).await
     }
 }
 

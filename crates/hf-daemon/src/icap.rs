@@ -155,8 +155,7 @@ impl Icap {
             group: config.socket_group.as_deref(),
             owner,
         };
-        let open = |address| Listener::open(address, access);
-        let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
+        let listeners = Listener::open_all(&config.listen, access)?;
         Ok(Some(Self { config: config.clone(), page, listeners }))
     }
 
@@ -177,21 +176,11 @@ impl Icap {
             room: Arc::clone(&room),
             service: service.clone(),
         });
-        let mut tasks = tokio::task::JoinSet::new();
-        for listener in self.listeners {
-            let (shared, room, service) = (Arc::clone(&shared), Arc::clone(&room), service.clone());
-            tasks.spawn(async move {
-                let serve = |stream, peer, name: String| {
-                    let client = shared.service.client(Door::Icap, &peer, name);
-                    connection::converse(Arc::clone(&shared), stream, client)
-                };
-                listener.serve(service, room, serve).await
-            });
-        }
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(io::Error::other)??;
-        }
-        Ok(())
+        let serve = move |stream, peer, name: String| {
+            let client = shared.service.client(Door::Icap, &peer, name);
+            connection::converse(Arc::clone(&shared), stream, client)
+        };
+        Listener::serve_all(self.listeners, service, room, serve).await
     }
 }
 

@@ -143,6 +143,41 @@ impl Listener {
         Ok(Self { address, socket })
     }
 
+    /// Opens the sockets of a door.
+    ///
+    /// # Errors
+    /// See [`ListenError`]; then none is open.
+    pub fn open_all(
+        addresses: &[Address],
+        access: SocketAccess<'_>,
+    ) -> Result<Vec<Self>, ListenError> {
+        addresses.iter().map(|address| Self::open(address, access)).collect()
+    }
+
+    /// Accepts on all sockets of a door until the service ends; see [`Listener::serve`].
+    ///
+    /// # Errors
+    /// A socket cannot be used.
+    pub async fn serve_all<F>(
+        listeners: Vec<Self>,
+        service: Service,
+        room: Arc<Semaphore>,
+        serve: impl Fn(Box<dyn Stream>, Peer, String) -> F + Clone + Send + Sync + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            let (service, room, serve) = (service.clone(), Arc::clone(&room), serve.clone());
+            tasks.spawn(async move { listener.serve(service, room, serve).await });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+
     /// Returns where it waits.
     #[must_use]
     pub fn address(&self) -> &Address {

@@ -187,8 +187,7 @@ impl Milter {
             group: config.socket_group.as_deref(),
             owner,
         };
-        let open = |address| Listener::open(address, access);
-        let listeners = config.listen.iter().map(open).collect::<Result<_, _>>()?;
+        let listeners = Listener::open_all(&config.listen, access)?;
         Ok(Some(Self { config: config.clone(), skips, listeners }))
     }
 
@@ -207,22 +206,11 @@ impl Milter {
         let service_of_all = service.clone();
         let shared = Shared { config: self.config, policy, skips: self.skips, service };
         let shared = Arc::new(shared);
-        let mut tasks = tokio::task::JoinSet::new();
-        for listener in self.listeners {
-            let (shared, room) = (Arc::clone(&shared), Arc::clone(&room));
-            let service = service_of_all.clone();
-            tasks.spawn(async move {
-                let serve = |stream, peer, name: String| {
-                    let client = shared.service.client(Door::Milter, &peer, name);
-                    connection::converse(Arc::clone(&shared), stream, client)
-                };
-                listener.serve(service, room, serve).await
-            });
-        }
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(io::Error::other)??;
-        }
-        Ok(())
+        let serve = move |stream, peer, name: String| {
+            let client = shared.service.client(Door::Milter, &peer, name);
+            connection::converse(Arc::clone(&shared), stream, client)
+        };
+        Listener::serve_all(self.listeners, service_of_all, room, serve).await
     }
 }
 

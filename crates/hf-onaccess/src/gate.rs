@@ -102,20 +102,26 @@ impl Shared {
     /// Answers a question, or has the file scanned.
     pub(crate) fn admit(&self, permit: Permit, since: Instant) {
         self.metrics.asked.add();
+        let facts = Facts::of(permit.file());
+        let place = facts.as_ref().map(|facts| self.table().place(facts)).ok();
+        // Every file that is made is opened empty first: whoever unpacks an archive waits for this.
+        if let (Ok(facts), Some(place)) = (&facts, place)
+            && facts.regular
+            && facts.stamp.size == 0
+            && place.kind == MountKind::Local
+        {
+            self.metrics.empty.add();
+            return self.give(permit, Answer::Allow, since);
+        }
         if opener::is_own(self.session, permit.pid) {
             self.metrics.own.add();
             return self.give(permit, Answer::Allow, since);
         }
-        let Ok(facts) = Facts::of(permit.file()) else {
+        let (Ok(facts), Some(place)) = (facts, place) else {
             let answer = self.rules().after_error();
             self.metrics.errors.add();
             return self.give(permit, answer, since);
         };
-        let place = self.table().place(&facts);
-        if facts.regular && facts.stamp.size == 0 && place.kind == MountKind::Local {
-            self.metrics.empty.add();
-            return self.give(permit, Answer::Allow, since);
-        }
         if !facts.regular || place.kind == MountKind::Pseudo {
             self.metrics.outside.add();
             return self.give(permit, Answer::Allow, since);

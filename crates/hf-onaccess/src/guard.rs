@@ -304,22 +304,16 @@ fn read_questions(shared: &Shared, pulse: &Pulse, journal: &Journal) {
         let mut polled = [PollFd::new(&**group, PollFlags::IN)];
         let _ = rustix::event::poll(&mut polled, Some(&tick));
         pulse.busy();
-        loop {
-            let unanswered = shared.rules().without_verdict();
-            let got = group.read(unanswered, &mut events);
-            let since = Instant::now();
-            for event in events.drain(..) {
-                handle(shared, event, since);
-            }
-            match got {
-                Ok(0) => break,
-                Ok(_) => pulse.busy(),
-                Err(error) => {
-                    shared.metrics.unreadable.add();
-                    journal.line(format!("a question could not be read, and was denied: {error}"));
-                    break;
-                }
-            }
+        // One read takes what there is; whether there is more by then, the next poll says.
+        let unanswered = shared.rules().without_verdict();
+        let got = group.read(unanswered, &mut events);
+        let since = Instant::now();
+        for event in events.drain(..) {
+            handle(shared, event, since);
+        }
+        if let Err(error) = got {
+            shared.metrics.unreadable.add();
+            journal.line(format!("a question could not be read, and was denied: {error}"));
         }
         pulse.idle();
     }

@@ -252,6 +252,7 @@ pub(crate) fn open_in(wanted: &Wanted, cache: Option<PathBuf>) -> Result<Content
     options.load.containers.keys.roots =
         roots(wanted.certificates.as_deref(), &mut content.warnings);
     let store = cache.map_or_else(ContentStore::in_memory, ContentStore::new);
+    let store = store.with_shared(shared_folder());
     let mut databases = wanted.databases.clone();
     let mut builtin = wanted.with_builtin;
     if databases.is_empty() && wanted.like_clamav && has_databases(Path::new(CLAMAV_FOLDER)) {
@@ -388,6 +389,13 @@ fn has_databases(folder: &Path) -> bool {
     entries.into_iter().any(|entry| {
         entry.file_name().to_str().is_some_and(|name| hf_sig::recognised(name).is_some())
     })
+}
+
+/// Returns where whoever fetches content leaves the packs that it was tried with; see `hf_content` for who may believe
+/// them.
+fn shared_folder() -> Option<PathBuf> {
+    let set = std::env::var_os("HOLDFAST_PACKS").filter(|value| !value.is_empty());
+    Some(set.map_or_else(|| PathBuf::from("/var/cache/holdfast-update"), PathBuf::from))
 }
 
 /// Returns where compiled packs are kept; none when there is no place of ours.
