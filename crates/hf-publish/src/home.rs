@@ -210,13 +210,23 @@ impl Home {
         folder.join(format!("{role}{suffix}.key"))
     }
 
-    /// Makes the keys of a role, and the file for others beside them.
+    /// Makes the keys of a role, and the file for others beside them. A key file that was prepared as
+    /// `ROLE.next.key` is taken in place of a new key: its secret may be in a token.
     ///
     /// # Errors
     /// They are there already, or cannot be written.
     pub(crate) fn new_key(&self, role: &str) -> Result<()> {
         for scheme in self.schemes() {
             let path = self.key_path(role, scheme);
+            let prepared = path.with_extension("next.key");
+            if prepared.exists() {
+                let key = keys::read(&prepared, self.passphrase.as_ref())?;
+                let shown = prepared.display();
+                ensure!(key.public().scheme() == scheme, "{shown} is a key of another scheme");
+                ensure!(!path.exists(), "{} is there already", path.display());
+                fs::rename(&prepared, &path).with_context(|| format!("cannot move {shown}"))?;
+                continue;
+            }
             let name = &self.operator.name;
             keys::create(&path, name, role, scheme, self.passphrase.as_ref())?;
         }

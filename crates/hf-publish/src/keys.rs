@@ -3,7 +3,10 @@
 //! A key file is TOML. Its secret is the 32-byte seed of Ed25519 (RFC 8032) or ML-DSA (FIPS 204 ξ), in
 //! Base 64; under a passphrase it is sealed by ChaCha20-Poly1305 with a key that Argon2id made of it,
 //! and what the file says besides is authenticated with it.
-//! A [`Signer`] is all that the rest of this program knows, so that a key may as well sit in a token.
+//! A [`Signer`] is all that the rest of this program knows, so that a key may as well sit in a token: then
+//! the file has no secret, and names the command that signs ([`command`]).
+
+mod command;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -35,10 +38,18 @@ pub(crate) trait Signer {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
 }
 
-/// A secret key in memory.
+/// A secret key.
 pub(crate) struct SecretKey {
     public: PublicKey,
-    seed: Zeroizing<[u8; 32]>,
+    secret: Secret,
+}
+
+/// Where a secret is.
+enum Secret {
+    /// In memory.
+    Seed(Zeroizing<[u8; 32]>),
+    /// With a command that signs.
+    Command(Vec<String>),
 }
 
 impl fmt::Debug for SecretKey {
@@ -67,7 +78,7 @@ impl SecretKey {
             other => bail!("keys of {other} are not made here"),
         };
         let public = PublicKey::from_bytes(scheme, &public).context("the key that was made")?;
-        Ok(Self { public, seed })
+        Ok(Self { public, secret: Secret::Seed(seed) })
     }
 }
 
@@ -81,13 +92,14 @@ impl Signer for SecretKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let signature = match self.public.scheme() {
-            Scheme::Ed25519 => {
-                let key = ed25519_dalek::SigningKey::from_bytes(&self.seed);
+        let signature = match (&self.secret, self.public.scheme()) {
+            (Secret::Command(words), _) => command::sign(words, message)?,
+            (Secret::Seed(seed), Scheme::Ed25519) => {
+                let key = ed25519_dalek::SigningKey::from_bytes(seed);
                 key.sign(message).to_bytes().to_vec()
             }
-            _ => {
-                let key = ml_dsa_44(&self.seed);
+            (Secret::Seed(seed), _) => {
+                let key = ml_dsa_44(seed);
                 let signature = key.expanded_key().sign_deterministic(message, &[]);
                 let signature = signature.ok().context("ML-DSA refuses to sign")?;
                 signature.to_bytes().to_vec()
@@ -129,9 +141,17 @@ struct KeyFile {
     scheme: String,
     public: String,
     /// In Base 64: the seed, or nonce and sealed seed.
+    #[serde(default, skip_serializing_if = "secret_is_elsewhere")]
     secret: Zeroizing<String>,
+    /// In place of the secret: the command that signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     argon2id: Option<Kdf>,
+}
+
+fn secret_is_elsewhere(secret: &Zeroizing<String>) -> bool {
+    secret.is_empty()
 }
 
 /// How a passphrase becomes a key.
@@ -184,6 +204,7 @@ fn write(
     key: &SecretKey,
     passphrase: Option<&Passphrase>,
 ) -> Result<()> {
+    let Secret::Seed(seed) = &key.secret else { bail!("the secret is in a token") };
     let mut file = KeyFile {
         format: FORMAT.to_owned(),
         role: role.to_owned(),
@@ -191,10 +212,11 @@ fn write(
         scheme: scheme_name(key.public.scheme()).to_owned(),
         public: to_base64(key.public.as_bytes()),
         secret: Zeroizing::new(String::new()),
+        command: Vec::new(),
         argon2id: None,
     };
     file.secret = match passphrase {
-        None => Zeroizing::new(to_base64(&key.seed[..])),
+        None => Zeroizing::new(to_base64(&seed[..])),
         Some(passphrase) => {
             let mut salt = [0; 16];
             random(&mut salt)?;
@@ -202,7 +224,7 @@ fn write(
             random(&mut nonce)?;
             let kdf = Kdf { salt: to_base64(&salt), memory_kib: MEMORY_KIB, passes: PASSES };
             let cipher = cipher(passphrase, &kdf)?;
-            let payload = Payload { msg: &key.seed[..], aad: &file.authenticated() };
+            let payload = Payload { msg: &seed[..], aad: &file.authenticated() };
             let sealed = cipher.encrypt(&Nonce::from(nonce), payload);
             let sealed = sealed.ok().context("the key cannot be sealed")?;
             file.argon2id = Some(kdf);
@@ -252,6 +274,12 @@ pub(crate) fn parse(text: &str, passphrase: Option<&Passphrase>) -> Result<Secre
         "ml-dsa-44" => Scheme::MlDsa44,
         _ => bail!("has a scheme that is not understood"),
     };
+    if !file.command.is_empty() {
+        ensure!(file.secret.is_empty(), "has both a secret and a command");
+        let public = from_base64(&file.public).context("has a public key that is not Base 64")?;
+        let public = PublicKey::from_bytes(scheme, &public).context("has a bad public key")?;
+        return Ok(SecretKey { public, secret: Secret::Command(file.command.clone()) });
+    }
     let secret = from_base64(&file.secret).map(Zeroizing::new).context("has no secret")?;
     let opened = match (&file.argon2id, passphrase) {
         (None, _) => secret,
@@ -340,6 +368,11 @@ mod tests {
 
     use super::*;
 
+    fn seed_of(key: &SecretKey) -> &[u8] {
+        let Secret::Seed(seed) = &key.secret else { panic!("it was made here") };
+        &seed[..]
+    }
+
     #[test]
     fn keys_come_back() {
         let temp = tempfile::tempdir().unwrap();
@@ -367,7 +400,7 @@ mod tests {
         assert!(read(&path, None).is_err());
         assert!(read(&path, Some(&Passphrase::test("other"))).is_err());
         let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains(&to_base64(&key.seed[..])));
+        assert!(!text.contains(&to_base64(seed_of(&key))));
         // What the file says of the key is authenticated with it.
         assert!(parse(&text.replace("\"root\"", "\"log\""), Some(&phrase)).is_err());
         let greedy = text.replace("memory_kib = 65536", "memory_kib = 4000000000");
@@ -378,7 +411,7 @@ mod tests {
     fn nothing_prints_a_secret() {
         let key = SecretKey::generate(Scheme::Ed25519).unwrap();
         let shown = format!("{key:?}");
-        assert!(!shown.contains(&to_base64(&key.seed[..])));
+        assert!(!shown.contains(&to_base64(seed_of(&key))));
         let text = "format = \"holdfast-secret-key/1\"\nsecret = \"c2VjcmV0";
         let error = format!("{:#}", parse(text, None).unwrap_err());
         assert!(!error.contains("c2VjcmV0"), "{error}");

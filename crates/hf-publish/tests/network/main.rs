@@ -7,6 +7,8 @@ mod machine;
 mod world;
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use counter::Counter;
 use machine::{Machine, Said};
@@ -301,4 +303,74 @@ fn a_witness_signs_one_history_however_it_is_killed() {
     let key = world.path("w1/keys/witness.pub");
     let said = other.log_with(&[&format!("{address}={}", key.display())]);
     assert!(said.contains("refuses"), "{said}");
+}
+
+/// OpenSSL stands in for a token: it alone has the key.
+#[test]
+fn a_root_key_in_a_token() {
+    let run = |folder: &Path, line: &str| {
+        let done = Command::new("openssl").args(line.split(' ')).current_dir(folder).output();
+        done.ok().filter(|done| done.status.success()).map(|done| done.stdout)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    if run(dir.path(), "genpkey -algorithm ed25519 -out first.pem").is_none() {
+        assert!(std::env::var_os("CI").is_none(), "openssl makes no Ed25519 keys");
+        return eprintln!("skipped: openssl makes no Ed25519 keys");
+    }
+    run(dir.path(), "genpkey -algorithm ed25519 -out second.pem").unwrap();
+    let prepare = |name: &str, command: &str| {
+        let der = run(dir.path(), &format!("pkey -in {name}.pem -pubout -outform DER")).unwrap();
+        let public = hf_trust::text::to_base64(&der[der.len() - 32..]);
+        let path = dir.path().join("dora/keys/root.next.key");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let command: Vec<String> = command.split(' ').map(|word| format!("{word:?}")).collect();
+        let text = format!(
+            "format = \"holdfast-secret-key/1\"\nrole = \"root\"\nname = \"dora.example\"\nscheme = \
+             \"ed25519\"\npublic = \"{public}\"\ncommand = [{}]\n",
+            command.join(", ")
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    let signs = |name: &str| {
+        format!(
+            "openssl pkeyutl -sign -rawin -inkey {}/{name}.pem -in {{message}}",
+            dir.path().display()
+        )
+    };
+    let publish = |line: &str| {
+        let done = Command::new(env!("CARGO_BIN_EXE_holdfast-publish"))
+            .args(line.split(' '))
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let check = |line: &str| {
+        let (well, said) = publish(line);
+        assert!(well, "{line}: {said}");
+    };
+    // A token that refuses, one that signs something else, and one that is not there.
+    for (command, want) in [
+        ("false", "ended with"),
+        ("echo aGVsbG8=", "the signature just made"),
+        ("no-such-token x", "cannot start no-such-token"),
+    ] {
+        prepare("first", command);
+        let (well, said) = publish("init --home dora --name dora.example");
+        assert!(!well && said.contains(want), "{command}: {said}");
+        fs::remove_dir_all(dir.path().join("dora")).unwrap();
+    }
+    prepare("first", &signs("first"));
+    check("init --home dora --name dora.example");
+    fs::create_dir(dir.path().join("databases")).unwrap();
+    fs::write(dir.path().join("databases/own.ndb"), A).unwrap();
+    check("add-source --home dora --id own --author A --licence MIT databases");
+    check("build --home dora");
+    check("mirror --from dora/channel --to copy --root dora/root.json");
+    prepare("second", &signs("second"));
+    check("rotate --home dora root");
+    check("mirror --from dora/channel --to copy --root dora/root.json");
+    let secret = fs::read_to_string(dir.path().join("dora/keys/root.key")).unwrap();
+    assert!(secret.contains("second.pem") && !secret.contains("secret ="), "{secret}");
 }
