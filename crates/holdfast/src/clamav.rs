@@ -5,6 +5,7 @@ pub(crate) mod option;
 pub(crate) mod output;
 pub(crate) mod parse;
 pub(crate) mod quarantine;
+pub(crate) mod start;
 pub(crate) mod summary;
 
 /// The version whose behaviour the drop-in names follow.

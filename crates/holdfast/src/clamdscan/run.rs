@@ -21,8 +21,9 @@ use super::pipeline::{Hand, Pipeline, Sent};
 use super::reply::{self, Reply};
 use crate::clamav::list::read_lines;
 use crate::clamav::output::Output;
-use crate::clamav::parse::{Parsed, Refused, parse};
+use crate::clamav::parse::Parsed;
 use crate::clamav::quarantine::{Action, act, asked_for};
+use crate::clamav::start;
 use crate::clamav::summary::render_short;
 use crate::walk::{Follow, Note, Step, WalkOptions, walk};
 
@@ -31,26 +32,17 @@ const FAILED: u8 = 2;
 
 /// Runs; `args` are those behind the program's name.
 pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    let parsed = match parse(&TABLE, args) {
+    let parsed = match start::options(&TABLE, args) {
         Ok(parsed) => parsed,
-        Err(Refused(lines)) => {
-            for line in lines {
-                errln!("{line}");
-            }
-            return ExitCode::from(FAILED);
-        }
+        Err(code) => return code,
     };
     if parsed.on("help") {
         Output::plain().line(help().as_bytes());
         return ExitCode::SUCCESS;
     }
-    let mut out = match Output::open(&parsed) {
+    let mut out = match start::output(&parsed) {
         Ok(out) => out,
-        Err(line) => {
-            Output::plain().line(line.as_bytes());
-            errln!("ERROR: Problem with internal logger.");
-            return ExitCode::from(FAILED);
-        }
+        Err(code) => return code,
     };
     if parsed.text("log").is_some() {
         out.line("-".repeat(38).as_bytes());

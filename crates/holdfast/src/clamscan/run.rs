@@ -18,8 +18,9 @@ use super::options::{OPTIONS, TABLE};
 use crate::clamav::CLAMAV_VERSION;
 use crate::clamav::list::read_lines;
 use crate::clamav::output::Output;
-use crate::clamav::parse::{Parsed, Refused, parse};
+use crate::clamav::parse::Parsed;
 use crate::clamav::quarantine::{Action, act, asked_for};
+use crate::clamav::start;
 use crate::clamav::summary::Summary;
 use crate::content::{self, Wanted};
 use crate::drive::{Event, Files, Named, Scanned, drive};
@@ -31,14 +32,9 @@ const FAILED: u8 = 2;
 
 /// Runs; `args` are those behind the program's name.
 pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    let parsed = match parse(&TABLE, args) {
+    let parsed = match start::options(&TABLE, args) {
         Ok(parsed) => parsed,
-        Err(Refused(lines)) => {
-            for line in lines {
-                errln!("{line}");
-            }
-            return ExitCode::from(FAILED);
-        }
+        Err(code) => return code,
     };
     if parsed.on("version") {
         let folder = parsed.text("database").map(Path::new);
@@ -50,13 +46,9 @@ pub(crate) fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCod
         Output::plain().line(help::text(OPTIONS).as_bytes());
         return ExitCode::SUCCESS;
     }
-    let mut out = match Output::open(&parsed) {
+    let mut out = match start::output(&parsed) {
         Ok(out) => out,
-        Err(line) => {
-            Output::plain().line(line.as_bytes());
-            errln!("ERROR: Problem with internal logger.");
-            return ExitCode::from(FAILED);
-        }
+        Err(code) => return code,
     };
     out.log(format!("\n{}\n\n", "-".repeat(79)).as_bytes());
     for warning in &parsed.warnings {
