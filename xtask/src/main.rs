@@ -5,6 +5,7 @@ mod arguments;
 mod bench;
 mod extract;
 mod gen_content;
+mod gen_day;
 mod measure;
 mod random;
 mod sbom;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         "extract" => extract::run(arguments),
         "soak" => soak::run(arguments),
         "gen-content" => gen_content::run(arguments),
+        "gen-day" => gen_day::run(arguments),
         "sbom" => sbom::run(arguments),
         _ => {
             eprint!("{USAGE}");
@@ -58,6 +60,8 @@ usage: cargo xtask COMMAND
         opens one file and tells how many bytes came out
   gen-content --out DIR --real DIR [--scale small|large]
         makes content of today's size by varying real signatures
+  gen-day --from DIR --out DIR
+        changes content as a day does: one signature of a thousand comes, goes or changes
   sbom [--package NAME] [--out FILE]
         lists what a package is made of, as CycloneDX
 ";
