@@ -289,6 +289,48 @@ file_types! {
     IshieldZ = "ISHIELD_Z", false;
     /// Files behind a Setup Factory program.
     SetupFactory = "SETUP_FACTORY", false;
+    /// OpenPGP message.
+    OpenPgp = "OPENPGP", false;
+    /// LZFSE stream.
+    Lzfse = "LZFSE", false;
+    /// MacBinary: a file with its forks.
+    MacBinary = "MACBINARY", false;
+    /// Pack or bundle of git.
+    GitPack = "GIT_PACK", false;
+    /// Disk of QEMU, enhanced form.
+    Qed = "QED", false;
+    /// Disk of Parallels.
+    Parallels = "PARALLELS", false;
+    /// Sparse image of Android.
+    AndroidSparse = "ANDROID_SPARSE", false;
+    /// Compressed image of a disc.
+    Cso = "CSO", false;
+    /// EROFS.
+    Erofs = "EROFS", false;
+    /// JFFS2.
+    Jffs2 = "JFFS2", false;
+    /// UBI volumes and UBIFS.
+    Ubifs = "UBIFS", false;
+    /// Btrfs.
+    Btrfs = "BTRFS", false;
+    /// XFS.
+    Xfs = "XFS", false;
+    /// F2FS.
+    F2fs = "F2FS", false;
+    /// Physical volume of LVM.
+    Lvm = "LVM", false;
+    /// lrzip.
+    Lrzip = "LRZIP", false;
+    /// rzip.
+    Rzip = "RZIP", false;
+    /// ZPAQ.
+    Zpaq = "ZPAQ", false;
+    /// dar archive.
+    Dar = "DAR", false;
+    /// Expert Witness image of a disk.
+    Ewf = "EWF", false;
+    /// What OpenSSL encrypted with a password.
+    OpensslSalted = "OPENSSL_SALTED", false;
 }
 
 impl FileType {
@@ -317,6 +359,27 @@ impl FileType {
             Self::BinaryData | Self::PythonCompiled | Self::AiModel => Target::OTHER,
             // Data without a type to ClamAV.
             Self::ActiveMime | Self::Biff12 | Self::Cms | Self::Pst => Target::OTHER,
+            Self::OpenPgp
+            | Self::Lzfse
+            | Self::MacBinary
+            | Self::GitPack
+            | Self::Qed
+            | Self::Parallels
+            | Self::AndroidSparse
+            | Self::Cso
+            | Self::Erofs
+            | Self::Jffs2
+            | Self::Ubifs
+            | Self::Btrfs
+            | Self::Xfs
+            | Self::F2fs
+            | Self::Lvm
+            | Self::Lrzip
+            | Self::Rzip
+            | Self::Zpaq
+            | Self::Dar
+            | Self::Ewf
+            | Self::OpensslSalted => Target::OTHER,
             _ => return None,
         })
     }

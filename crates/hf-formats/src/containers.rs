@@ -14,7 +14,9 @@ mod compress;
 mod cpio;
 mod cryptff;
 mod egg;
+mod git_pack;
 mod gzip;
+mod http;
 mod inno;
 mod ishield_cab;
 pub(crate) mod ishield_msi;
@@ -22,15 +24,19 @@ pub(crate) mod ishield_setup;
 mod kwaj;
 mod lha;
 mod lz4;
+mod lzfse;
 mod lzip;
 mod lzma;
 mod lzop;
+mod macbinary;
 mod next;
 mod nsis;
+pub(crate) mod openpgp;
 mod pyinstaller;
 mod rar;
 mod rolling;
 mod rpm;
+mod script_archive;
 mod sevenzip;
 mod sis;
 mod streams;
@@ -88,5 +94,11 @@ pub(crate) static FORMATS: &[Format] = &[
     inno::FORMAT,
     inno::SLICE_FORMAT,
     cryptff::FORMAT,
+    lzfse::FORMAT,
+    macbinary::FORMAT,
+    openpgp::FORMAT,
+    git_pack::FORMAT,
+    http::FORMAT,
+    script_archive::FORMAT,
     unopened::FORMAT,
 ];

@@ -13,6 +13,7 @@ mod ole1;
 mod ole2;
 mod onenote;
 mod pdf;
+mod postscript;
 mod rtf;
 mod swf;
 mod xdp;
@@ -32,4 +33,5 @@ pub(crate) static FORMATS: &[Format] = &[
     xlsb::FORMAT,
     hwp3::FORMAT,
     office_xml::FORMAT,
+    postscript::FORMAT,
 ];

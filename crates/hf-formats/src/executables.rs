@@ -10,7 +10,7 @@ pub(crate) mod authenticode;
 pub(crate) mod dex;
 pub(crate) mod dotnet;
 pub(crate) mod elf;
-mod endian;
+pub(crate) mod endian;
 pub(crate) mod java;
 pub(crate) mod lnk;
 pub(crate) mod macho;

@@ -6,6 +6,7 @@ use crate::Format;
 
 mod gif;
 pub(crate) mod hash;
+mod hidden;
 mod image;
 mod jpeg;
 mod png;

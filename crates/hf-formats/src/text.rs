@@ -5,6 +5,7 @@ use crate::Format;
 pub(crate) mod address;
 pub(crate) mod base64;
 mod dlp;
+mod encoded;
 pub(crate) mod fold;
 mod hidden;
 mod html;
@@ -14,7 +15,7 @@ mod script;
 
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] =
-    &[html::FORMAT, screnc::FORMAT, plain::FORMAT, hidden::FORMAT];
+    &[html::FORMAT, screnc::FORMAT, plain::FORMAT, hidden::FORMAT, encoded::FORMAT];
 
 /// Returns a script in the form that signatures for scripts are written for.
 pub(crate) fn normalised_script(text: &[u8]) -> Vec<u8> {

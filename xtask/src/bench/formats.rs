@@ -84,7 +84,13 @@ const ROWS: &[Row] = &[
         "cabextract -q -p out >/dev/null",
     ),
     row("xar", &["bsdtar"], "bsdtar --format=xar -cf out tree", "bsdtar -xOf out >/dev/null"),
-    row("arj", &["arj"], "arj a -r -y out.arj tree >log; mv out.arj out", "arj t -y out >log"),
+    // It takes a name without a suffix for one that has it.
+    row(
+        "arj",
+        &["arj"],
+        "arj a -r -y out.arj tree >log; mv out.arj out",
+        "ln -sf out out.arj; arj t -y out.arj >log",
+    ),
     row(
         "LHA, lh5",
         &["jlha", "lhasa"],
@@ -154,7 +160,7 @@ const ROWS: &[Row] = &[
     row(
         "rpm, xz",
         &["rpmbuild", "rpm2cpio"],
-        "printf 'Name: a\\nVersion: 1\\nRelease: 1\\nSummary: a\\nLicense: MIT\\nBuildArch: noarch\\n%%description\\na\\n%%install\\nmkdir -p %%{buildroot}/opt; cp -r %s/tree %%{buildroot}/opt/\\n%%files\\n/opt/tree\\n' $PWD >a.spec; rpmbuild -bb --nodeps --define \"_topdir $PWD/r\" --define '_binary_payload w2.xzdio' --define '__os_install_post %{nil}' a.spec >log 2>&1; find r/RPMS -name '*.rpm' -exec mv {} out ';'",
+        "printf 'Name: a\\nVersion: 1\\nRelease: 1\\nSummary: a\\nLicense: MIT\\nAutoReqProv: no\\n%%description\\na\\n%%install\\nmkdir -p %%{buildroot}/opt; cp -r %s/tree %%{buildroot}/opt/\\n%%files\\n/opt/tree\\n' $PWD >a.spec; rpmbuild -bb --nodeps --define \"_topdir $PWD/r\" --define '_binary_payload w2.xzdio' --define '__os_install_post %{nil}' a.spec >log 2>&1; find r/RPMS -name '*.rpm' -exec mv {} out ';'",
         "rpm2cpio out >/dev/null",
     ),
 ];

@@ -18,6 +18,8 @@ use super::damaged;
 pub(crate) enum Filter {
     /// Differences to the byte so far before.
     Delta(usize),
+    /// Words of two or four bytes, turned round.
+    Swap(usize),
     /// Branches of x86.
     X86,
     /// Branches of PowerPC.
@@ -43,6 +45,7 @@ impl Filter {
         let inner = Deferred { inner, error: Rc::clone(&error) };
         let chain: Box<dyn Read + 's> = match self {
             Self::Delta(distance) => Box::new(DeltaReader::new(inner, distance.clamp(1, 256))),
+            Self::Swap(word_len) => Box::new(Swap { inner, word_len, word: Vec::new(), at: 0 }),
             Self::X86 => Box::new(BcjReader::new_x86(inner, start)),
             Self::Ppc => Box::new(BcjReader::new_ppc(inner, start)),
             Self::Ia64 => Box::new(BcjReader::new_ia64(inner, start)),
@@ -99,5 +102,35 @@ impl Read for Ending<'_> {
             Some(error) => Err(error),
             None => read.map_err(|_| damaged("filter")),
         }
+    }
+}
+
+/// Turns words round; the bytes of an unfinished last word stay as they are.
+struct Swap<R> {
+    inner: R,
+    word_len: usize,
+    word: Vec<u8>,
+    at: usize,
+}
+
+impl<R: Read> Read for Swap<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut made = 0usize;
+        for byte in buf.iter_mut() {
+            if self.at >= self.word.len() {
+                self.word.clear();
+                self.at = 0;
+                let len = u64::try_from(self.word_len).unwrap_or(4);
+                (&mut self.inner).take(len).read_to_end(&mut self.word)?;
+                if self.word.len() == self.word_len {
+                    self.word.reverse();
+                }
+            }
+            let Some(next) = self.word.get(self.at) else { break };
+            *byte = *next;
+            self.at = self.at.saturating_add(1);
+            made = made.saturating_add(1);
+        }
+        Ok(made)
     }
 }

@@ -34,7 +34,11 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         if !rest.starts_with(b"BZh") {
             return Ok(None);
         }
-        let mut input = Counted::new(rest);
+        // The digit is only how much memory a block takes.
+        let head: &[u8] = if matches!(rest.get(3), Some(b'1'..=b'9')) { b"" } else { b"BZh9" };
+        let skipped = if head.is_empty() { 0 } else { 4 };
+        let body = rest.get(skipped..).unwrap_or_default();
+        let mut input = Counted::new(std::io::Read::chain(head, body));
         let ended = unpack_into(Bunzip2::new(&mut input), bytes, sink)?;
         Ok(Some(Stream { ended, used: size(input.used()) }))
     })?;

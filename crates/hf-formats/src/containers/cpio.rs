@@ -8,7 +8,7 @@
 //! handed over as far as it is.
 //! Sources: cpio(5) of FreeBSD; Linux `buffer-format.rst`.
 
-use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink};
+use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, Stop};
 use memchr::memmem;
 
 use crate::reader::{Reader, size};
@@ -42,7 +42,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         let off = reader.off();
         let Some(header) = Header::read(&mut reader) else {
             reader.seek(off);
-            if !resume(&mut reader, position > 0, sink) {
+            if !resume(&mut reader, position > 0, sink)? {
                 return Ok(());
             }
             continue;
@@ -74,7 +74,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 }
 
 /// Moves to the next header and says what was wrong; false when there is none.
-fn resume(reader: &mut Reader<'_>, had_some: bool, sink: &mut dyn Sink) -> bool {
+fn resume(reader: &mut Reader<'_>, had_some: bool, sink: &mut dyn Sink) -> Result<bool, Stop> {
     let rest = reader.rest();
     let padding = rest.iter().take_while(|byte| **byte == 0).count();
     let behind = rest.get(padding..).unwrap_or_default();
@@ -82,12 +82,12 @@ fn resume(reader: &mut Reader<'_>, had_some: bool, sink: &mut dyn Sink) -> bool 
         if !had_some {
             sink.unscanned(b"", Reason::Truncated);
         }
-        return false;
+        return Ok(false);
     }
     reader.seek(reader.off().saturating_add(padding));
     let mut probe = *reader;
     if padding > 0 && Header::read(&mut probe).is_some() {
-        return true;
+        return Ok(true);
     }
     let off = u64::try_from(reader.off()).unwrap_or(u64::MAX);
     sink.defect(Defect::new(off, "c_magic"));
@@ -99,10 +99,22 @@ fn resume(reader: &mut Reader<'_>, had_some: bool, sink: &mut dyn Sink) -> bool 
         probe.seek(at);
         Header::read(&mut probe).map(|_| at)
     });
-    if let Some(at) = next {
-        reader.seek(at);
+    match next {
+        Some(at) => {
+            reader.seek(at);
+            Ok(true)
+        }
+        // As the kernel reads what it boots from: another archive may follow, in a stream of its own.
+        None if had_some => {
+            sink.child(Child {
+                name: b"behind the archive",
+                data: behind,
+                role: ChildRole::Member,
+            })?;
+            Ok(false)
+        }
+        None => Ok(false),
     }
-    next.is_some()
 }
 
 struct Header {

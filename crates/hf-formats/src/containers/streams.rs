@@ -73,7 +73,16 @@ pub(super) fn join<'a>(
     match behind.and_then(|off| Some((off, object.get(off..)?))) {
         Some((off, data)) => {
             sink.defect(Defect::new(u64::try_from(off).unwrap_or(u64::MAX), "data behind the end"));
-            sink.child(Child { name: b"", data, role: ChildRole::Member })
+            sink.child(Child { name: b"", data, role: ChildRole::Member })?;
+            // Another stream behind junk: a file of its own, since the programs that join them end before it.
+            let own: &[u8] = object.get(..object.len().min(3)).unwrap_or_default();
+            match memmem::find(data, own) {
+                Some(gap) if gap > 0 => {
+                    let data = data.get(gap..).unwrap_or_default();
+                    sink.child(Child { name: b"next", data, role: ChildRole::Member })
+                }
+                _ => Ok(()),
+            }
         }
         None => Ok(()),
     }

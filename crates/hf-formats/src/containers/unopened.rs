@@ -35,6 +35,15 @@ const UNOPENED: &[(FileType, &str, Magic)] = &[
     (FileType::SetupFactory, "Setup Factory", Magic::At(0, SETUP_FACTORY_7)),
     (FileType::Apfs, "APFS", Magic::At(32, b"NXSB")),
     (FileType::Luks, "LUKS", Magic::At(0, b"LUKS")),
+    (FileType::F2fs, "F2FS", Magic::At(1024, F2FS)),
+    (FileType::Lvm, "LVM", Magic::At(512, b"LABELONE")),
+    (FileType::Lrzip, "lrzip", Magic::At(0, b"LRZI")),
+    (FileType::Rzip, "rzip", Magic::At(0, b"RZIP")),
+    (FileType::Zpaq, "ZPAQ", Magic::At(0, b"7kSt")),
+    (FileType::Zpaq, "ZPAQ", Magic::At(0, b"zPQ")),
+    (FileType::Dar, "dar", Magic::At(0, DAR)),
+    (FileType::Ewf, "Expert Witness", Magic::At(0, b"EVF\x09\x0d\x0a\xff\0")),
+    (FileType::OpensslSalted, "encrypted data of OpenSSL", Magic::At(0, b"Salted__")),
     (FileType::Pst, "Outlook data file", Magic::At(0, b"!BDN")),
 ];
 
@@ -43,6 +52,10 @@ pub(crate) const SETUP_FACTORY: &[u8] = &[0xe0, 0xe1, 0xe2, 0xe3, 0xe4, 0xe5, 0x
 pub(crate) const SETUP_FACTORY_7: &[u8] = &[
     0xe0, 0xe0, 0xe1, 0xe1, 0xe2, 0xe2, 0xe3, 0xe3, 0xe4, 0xe4, 0xe5, 0xe5, 0xe6, 0xe6, 0xe7, 0xe7,
 ];
+
+/// Magics of a superblock and of a first slice.
+pub(crate) const F2FS: &[u8] = &[0x10, 0x20, 0xf5, 0xf2];
+pub(crate) const DAR: &[u8] = &[0, 0, 0, 0x7b];
 
 #[derive(Debug, Clone, Copy)]
 enum Magic {

@@ -79,6 +79,12 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     archive.walk_directory()?;
     archive.walk_rest()?;
     archive.tell_lost();
+    if Directory::find(object).is_none() {
+        sink.defect(Defect::new(
+            u64::try_from(object.len()).unwrap_or(u64::MAX),
+            "end of central directory",
+        ));
+    }
     Ok(())
 }
 

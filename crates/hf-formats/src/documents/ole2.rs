@@ -89,7 +89,11 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if streams.is_empty() {
         return Ok(without_directory(object, sink)?);
     }
-    let mut document = Document { names: attachment_names(&mut cfb, sink)?, ..Document::default() };
+    let mut document = Document {
+        names: attachment_names(&mut cfb, sink)?,
+        hwp_compressed: hwp_compressed(&mut cfb, sink)?,
+        ..Document::default()
+    };
     for (position, idx) in streams.into_iter().enumerate() {
         document.stream(&mut cfb, idx, position, sink)?;
     }
@@ -114,6 +118,16 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         count => sink.fact("ole2.unread_sectors", &count.to_string()),
     }
     Ok(())
+}
+
+/// Reads the header of Hancom's documents, which may stand behind the streams that it speaks of.
+fn hwp_compressed(cfb: &mut Cfb<'_>, sink: &mut dyn Sink) -> Result<bool, Stop> {
+    let is_header = |idx: &usize| {
+        cfb.entries.get(*idx).is_some_and(|entry| entry.name().eq_ignore_ascii_case("FileHeader"))
+    };
+    let Some(idx) = cfb.streams().find(is_header) else { return Ok(false) };
+    let stream = cfb.read(idx, sink.child_cap(), sink)?;
+    Ok(embedded::hwp_compressed(&stream.bytes))
 }
 
 /// Hands over everything behind the header when no stream can be named.
@@ -210,7 +224,6 @@ impl Document {
             "powerpoint document" => embedded::powerpoint(data, sink),
             "contents" => embedded::length_and_zlib(path, data, sink),
             "fileheader" => {
-                self.hwp_compressed = embedded::hwp_compressed(data);
                 self.lock_if(embedded::hwp_encrypted(data), path, sink);
                 Ok(())
             }

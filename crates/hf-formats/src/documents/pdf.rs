@@ -660,3 +660,17 @@ fn wide_text(text: &[u8]) -> Option<String> {
     let units = super::le::units(rest).map(|unit| if swap { unit.swap_bytes() } else { unit });
     Some(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
 }
+/// Undoes a filter that PostScript knows too; none for one that is unknown or gives an image.
+///
+/// # Errors
+/// The scan ends here.
+pub(super) fn unfiltered(
+    filter: &[u8],
+    data: &[u8],
+    sink: &mut dyn Sink,
+) -> Result<Option<crate::bounded::Unpacked>, Stop> {
+    Ok(match filters::undo(filter, None, data, sink)? {
+        Filtered::Done(unpacked) => Some(unpacked),
+        _ => None,
+    })
+}

@@ -1,6 +1,6 @@
 //! ELF files, 32 and 64 bits, both byte orders.
 //!
-//! Yields: what is behind the last section and segment (not under ClamAV's quirks: it does not); facts: class,
+//! Yields: compressed sections, unpacked, and what is behind the last section and segment (neither under ClamAV's quirks: it does not); facts: class,
 //! machine, type, entry, sections.
 //! Leaves out: symbols, notes, dynamic section; what UPX packed, which is told.
 //! Limits: [`SECTIONS_MAX`] sections and [`SEGMENTS_MAX`] program headers.
@@ -16,6 +16,7 @@ use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
 
 mod overlay;
+mod packed;
 
 pub(crate) static FORMAT: Format = Format {
     name: "elf",
@@ -25,7 +26,7 @@ pub(crate) static FORMAT: Format = Format {
     extract,
     doc: FormatDoc {
         recognised_by: "`7f 45 4c 46`",
-        yields: "what is behind the last section and segment",
+        yields: "compressed sections; what is behind the last section and segment",
         leaves_out: "symbols, notes, the dynamic section; what UPX packed is told",
         limits: "4096 sections, 4096 program headers",
         sources: "System V ABI, chapters 4 and 5",
@@ -283,6 +284,9 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     if sink.options().clamav_quirks {
         return Ok(());
     }
+    let endian = if object.get(5) == Some(&2) { Endian::Big } else { Endian::Little };
+    let fields = Fields::at(object, 0, endian, elf.is_64);
+    packed::give(object, &fields, &elf.sections, sink)?;
     let data = object.get(size(elf.end)..).unwrap_or_default();
     if super::is_overlay(data) {
         sink.fact("elf.overlay_off", &elf.end.to_string());

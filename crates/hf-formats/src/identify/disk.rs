@@ -7,6 +7,7 @@
 use hf_core::FileType;
 
 use super::filesystem;
+use crate::containers::unopened::F2FS;
 use crate::reader::{Reader, size};
 
 /// A type, and how it is known.
@@ -15,7 +16,7 @@ type Form = (FileType, fn(&[u8]) -> bool);
 /// Returns the disks as which an object of this type can also be read, from its first byte.
 #[must_use]
 pub fn disk_forms(bytes: &[u8], own: FileType) -> Vec<FileType> {
-    let forms: [Form; 10] = [
+    let forms: [Form; 13] = [
         (FileType::Iso9660, is_iso),
         (FileType::Udf, is_udf),
         (FileType::Dmg, is_dmg),
@@ -26,6 +27,9 @@ pub fn disk_forms(bytes: &[u8], own: FileType) -> Vec<FileType> {
         (FileType::Ext, filesystem::is_ext),
         (FileType::Ntfs, filesystem::is_ntfs),
         (FileType::Fat, filesystem::is_fat),
+        (FileType::Btrfs, |bytes| has(bytes, 0x1_0040, b"_BHRfS_M")),
+        (FileType::Erofs, |bytes| has(bytes, 1024, &[0xe2, 0xe1, 0xf5, 0xe0])),
+        (FileType::F2fs, |bytes| has(bytes, 1024, F2FS)),
     ];
     let fits = |(kind, test): &Form| *kind != own && test(bytes);
     forms.iter().filter(|form| fits(form)).map(|(kind, _)| *kind).collect()

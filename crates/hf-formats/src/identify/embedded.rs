@@ -153,6 +153,13 @@ fn also(bytes: &[u8], own: FileType, marks: Marks, found: &mut Found) {
             found.add(0, FileType::Mail);
         }
     }
+    // An archive of which the first header is broken, by the record at its end.
+    let end = bytes.len().checked_sub(ZIP_END_LEN).and_then(|off| bytes.get(off..));
+    let has_zip = found.list.iter().any(|(_, kind)| *kind == FileType::ZipSfx);
+    let is_plain = !has_zip && (text || own == FileType::BinaryData);
+    if is_plain && end.is_some_and(|end| end.starts_with(b"PK\x05\x06")) {
+        found.add(0, FileType::ZipSfx);
+    }
     let forms = disk_forms(bytes, own);
     if forms.contains(&FileType::Iso9660) {
         // Its descriptors are no further images that start a little later.
@@ -160,6 +167,9 @@ fn also(bytes: &[u8], own: FileType, marks: Marks, found: &mut Found) {
     }
     forms.into_iter().for_each(|kind| found.add(0, kind));
 }
+
+/// An end of central directory without a comment.
+const ZIP_END_LEN: usize = 22;
 
 /// What stands behind the sections of a program and has no magic.
 fn overlay(bytes: &[u8], found: &mut Found) {

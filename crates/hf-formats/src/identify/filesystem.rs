@@ -16,6 +16,9 @@ pub(super) fn at_start(head: &[u8]) -> Option<FileType> {
     if is_cramfs && matches!(head, [0x45, 0x3d, 0xcd, 0x28, ..] | [0x28, 0xcd, 0x3d, 0x45, ..]) {
         return Some(FileType::Cramfs);
     }
+    if crate::disks::jffs2::is_image(head) {
+        return Some(FileType::Jffs2);
+    }
     head.starts_with(b"-rom1fs-").then_some(FileType::Romfs)
 }
 

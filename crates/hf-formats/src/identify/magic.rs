@@ -11,6 +11,7 @@ use std::io::{ErrorKind, Read};
 use hf_core::FileType;
 
 use crate::codec::Inflate;
+use crate::containers::unopened::DAR;
 
 /// Returns the type of the first magic that fits.
 pub(super) fn at_offset(head: &[u8]) -> Option<FileType> {
@@ -51,6 +52,16 @@ pub(super) fn ours(head: &[u8]) -> Option<FileType> {
     if is_cms(head) {
         return Some(FileType::Cms);
     }
+    if crate::containers::openpgp::is_message(head) {
+        return Some(FileType::OpenPgp);
+    }
+    if is_mac_binary(head) {
+        return Some(FileType::MacBinary);
+    }
+    // A first slice of an archive: its label, and the end mark of a header without options.
+    if head.starts_with(DAR) && matches!(head.get(14), Some(b'N' | b'E' | b'T')) {
+        return Some(FileType::Dar);
+    }
     if crate::containers::arc::is_archive(head) {
         return Some(FileType::Arc);
     }
@@ -88,6 +99,18 @@ const OURS: &[Magic] = &[
     (0, &[0x83, 0x01, 0x00, 0x80, 0x01], FileType::Biff12),
     (0, &[0x9f, 0x01, 0x08], FileType::Biff12),
     (0, b"!BDN", FileType::Pst),
+    (0, b"bvx2", FileType::Lzfse),
+    (0, b"bvx-", FileType::Lzfse),
+    (0, b"bvxn", FileType::Lzfse),
+    (0, b"PACK\0\0\0", FileType::GitPack),
+    (0, b"# v2 git bundle\n", FileType::GitPack),
+    (0, b"# v3 git bundle\n", FileType::GitPack),
+    (0, b"LRZI\0", FileType::Lrzip),
+    (0, b"RZIP\x02", FileType::Rzip),
+    (0, b"7kSt\xa0", FileType::Zpaq),
+    (0, b"zPQ", FileType::Zpaq),
+    (0, b"EVF\x09\x0d\x0a\xff\0", FileType::Ewf),
+    (0, b"Salted__", FileType::OpensslSalted),
     (0, b"=ybegin ", FileType::Yenc),
 ];
 
@@ -95,6 +118,10 @@ const OURS: &[Magic] = &[
 pub(super) fn ours_in_text(head: &[u8]) -> Option<FileType> {
     if head.starts_with(b"begin-base64 ") {
         return Some(FileType::Uuencoded);
+    }
+    // Programs that read it pass over white space in front.
+    if head.trim_ascii_start().starts_with(b"{\\rtf1") {
+        return Some(FileType::Rtf);
     }
     head.starts_with(b"=ybegin ").then_some(FileType::Yenc)
 }
@@ -115,6 +142,23 @@ fn is_cms(head: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// A header of 128 bytes: zeros where they must be, a name, a version, and its checksum.
+fn is_mac_binary(head: &[u8]) -> bool {
+    let Some(header) = head.first_chunk::<128>() else { return false };
+    let zero = |at: usize| header.get(at) == Some(&0);
+    let name = matches!(header.get(1), Some(1..=63)) && header.get(2).is_some_and(|c| *c >= b' ');
+    let version = matches!(header.get(122), Some(129 | 130));
+    if !(zero(0) && zero(74) && zero(82) && name && version) {
+        return false;
+    }
+    let sum = header.get(..124).unwrap_or_default().iter().fold(0u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 }
+        })
+    });
+    header.get(124..126) == Some(&sum.to_be_bytes())
 }
 
 /// A header of zlib's usual settings, with deflate behind it that decodes as far as it is here.
@@ -151,7 +195,7 @@ fn is_lzma(head: &[u8]) -> bool {
     properties < 225
         && dictionary >= 1 << 12
         && (power || dictionary == u32::MAX)
-        && (len == u64::MAX || len < 1 << 38)
+        && (len == u64::MAX || len < 1 << 38 || power && properties == 0x5d)
         && rest.first() == Some(&0)
 }
 
@@ -185,6 +229,15 @@ const DISKS: &[Magic] = &[
     (0, b"MSWIM\0\0\0", FileType::Wim),
     (32, b"NXSB", FileType::Apfs),
     (0, b"LUKS\xba\xbe\0", FileType::Luks),
+    (0, b"QED\0", FileType::Qed),
+    (0, b"WithoutFreeSpace", FileType::Parallels),
+    (0, b"WithouFreSpacExt", FileType::Parallels),
+    (0, &[0x3a, 0xff, 0x26, 0xed, 1, 0], FileType::AndroidSparse),
+    (0, b"CISO", FileType::Cso),
+    (0, b"UBI#\x01\0\0\0", FileType::Ubifs),
+    (0, &[0x31, 0x18, 0x10, 0x06], FileType::Ubifs),
+    (0, b"XFSB\0\0", FileType::Xfs),
+    (512, b"LABELONE", FileType::Lvm),
 ];
 
 /// Magics that decide even when one of [`PLAIN`] also fits.

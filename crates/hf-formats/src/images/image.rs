@@ -1,6 +1,6 @@
 //! Images: PNG, GIF, JPEG, TIFF.
 //!
-//! Yields: no children; facts: width and height; findings: `Heuristics.Broken.Media.…` on request, and
+//! Yields: packed texts and private chunks of PNG, comments of GIF (not under ClamAV's names); facts: width and height; findings: `Heuristics.Broken.Media.…` on request, and
 //! `Heuristics.Exploit.W32.MS04-028`.
 //! Leaves out: pixels (see the perceptual hash); the structure of other graphics (BMP, JPEG 2000, WebP).
 //! Limits: one walk over the structure; it never goes back.
@@ -10,7 +10,7 @@
 
 use hf_core::{Defect, FileType, Halt, Sink};
 
-use super::{Fault, Walk, gif, jpeg, png, tiff};
+use super::{Fault, Walk, gif, hidden, jpeg, png, tiff};
 use crate::{Format, FormatDoc, Stage};
 
 pub(super) static FORMAT: Format = Format {
@@ -21,7 +21,8 @@ pub(super) static FORMAT: Format = Format {
     extract,
     doc: FormatDoc {
         recognised_by: "the magics of PNG, GIF, JPEG, TIFF",
-        yields: "width and height as facts; broken structures",
+        yields: "packed texts and private chunks of PNG, comments of GIF (not under ClamAV's names); width and height \
+                 as facts; broken structures",
         leaves_out: "the structure of BMP, WebP and JPEG 2000",
         limits: "one walk forward",
         sources: "PNG (W3C), GIF89a, ITU-T T.81 and T.84, TIFF 6.0",
@@ -56,6 +57,13 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
                 sink.heuristic("Heuristics.Exploit.W32.MS04-028")?;
             }
             sink.defect(Defect::new(off, "comment length"));
+        }
+    }
+    if !sink.options().clamav_quirks {
+        match kind {
+            "PNG" => hidden::png(object, sink)?,
+            "GIF" => hidden::gif(object, sink)?,
+            _ => {}
         }
     }
     Ok(())

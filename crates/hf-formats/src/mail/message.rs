@@ -310,7 +310,11 @@ impl Walk<'_> {
             Encoding::Base64 => {
                 let data = base64::decode(body);
                 self.give(headers, &data, body.len())?;
-                let others = [base64::decode_url(body), base64::decode_over(body)];
+                let others = [
+                    base64::decode_url(body),
+                    base64::decode_over(body),
+                    base64::decode_first(body),
+                ];
                 for data in others.iter().flatten() {
                     self.give(headers, data, body.len())?;
                 }
@@ -323,12 +327,7 @@ impl Walk<'_> {
             Encoding::QuotedPrintable => {
                 let data = decode::quoted_printable(&decode::plain_lines(body));
                 self.give(headers, &data, body.len())?;
-                // The line end before a boundary is the boundary's (RFC 2046 §5.1.1); clamscan keeps it.
-                if let Some(file) = data.strip_suffix(b"\n")
-                    && !headers.is_text()
-                {
-                    self.give(headers, file, body.len())?;
-                }
+                self.without_line_end(headers, &data)?;
                 self.hidden_files(&data)?;
                 // The header may lie: digits of other encodings look quoted.
                 if data == body { Ok(()) } else { self.hidden_files(body) }
@@ -356,6 +355,7 @@ impl Walk<'_> {
             // What is the whole message was matched as such.
             if body.len() < self.message_len {
                 self.give(headers, body, body.len())?;
+                self.without_line_end(headers, body)?;
             }
             let is_other = lines.trim_ascii_end() != body.trim_ascii_end();
             if !is_other || !headers.is_text() && !self.sink.options().clamav_quirks {
@@ -363,6 +363,18 @@ impl Walk<'_> {
             }
         }
         self.give(headers, &lines, body.len())
+    }
+
+    /// Hands a file over without the line end before a boundary, which is the boundary's (RFC 2046 §5.1.1); clamscan
+    /// keeps it.
+    fn without_line_end(&mut self, headers: &Headers, data: &[u8]) -> Result<(), Stop> {
+        match data.strip_suffix(b"\n") {
+            Some(file) if !headers.is_text() => {
+                let file = file.strip_suffix(b"\r").unwrap_or(file);
+                self.give(headers, file, data.len())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Hands a decoded part over.

@@ -77,7 +77,7 @@ fn one(text: &[u8], at: usize) -> Option<(File, usize)> {
     let mode = mode.trim_ascii_start();
     let digits = mode.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let name = mode.get(digits..)?.trim_ascii();
-    if digits == 0 || digits > 6 {
+    if digits == 0 || digits > 12 {
         return None;
     }
     let mut data = Vec::new();
@@ -119,6 +119,8 @@ fn decode_line(line: &[u8], data: &mut Vec<u8>) {
             left = left.saturating_sub(1);
         }
     }
+    // Spaces are zeros, and some programs cut them off at the end of a line.
+    data.extend(std::iter::repeat_n(0, usize::from(left)));
 }
 
 fn value(byte: u8) -> u8 {

@@ -17,6 +17,13 @@ pub(crate) fn decode_over(text: &[u8]) -> Option<Vec<u8>> {
     behind.iter().any(|byte| digit(*byte).is_some()).then(|| decode_with(text, digit, false))
 }
 
+/// Decodes a text up to its first `=`, when digits follow that are no further group; none when there is no such place.
+pub(crate) fn decode_first(text: &[u8]) -> Option<Vec<u8>> {
+    let first = memchr::memchr(b'=', text)?;
+    let (front, behind) = text.split_at_checked(first)?;
+    behind.iter().any(|byte| digit(*byte).is_some()).then(|| decode(front))
+}
+
 /// Decodes the alphabet for URLs, in which `-` and `_` are digits too; none when the text has neither.
 pub(crate) fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr2(b'-', b'_', text)?;

@@ -46,6 +46,13 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     };
     sink.poll()?;
     copies(&text, len, sink)?;
+    // What its scripts hide is looked for in bytes.
+    if !sink.options().clamav_quirks
+        && let Some(decoded) = utf16(object)
+    {
+        let role = ChildRole::Typed(FileType::TextUtf8);
+        sink.child(Child { name: b"utf-8", data: decoded.as_bytes(), role })?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 
 A case is a function; its name is the file's. What it returns is the file; a function that takes `at`
 gets an empty folder to work in with the payload as `payload.exe`. Everything made is inert as long as the
-payload is.
+payload is. `more.py` has further cases.
 """
 
 import base64
@@ -129,6 +129,13 @@ def zip_method(at, method):
 def zip_damage(at, damage):
     archive = zip_of([("payload.exe", payload(at))])
     damage(archive)
+    return archive
+
+
+@case()
+def zip_stored_called_deflated(at):
+    archive = zip_of([("payload.exe", payload(at))], compression=0)
+    archive[8] = archive[central(archive) + 10] = 8
     return archive
 
 
@@ -1254,6 +1261,9 @@ def pyinstaller(at):
 
 
 def main():
+    sys.path.insert(0, str(Path(__file__).parent))
+    import more  # noqa: F401  (registers its cases)
+
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     target.mkdir(parents=True, exist_ok=True)
     data = source.read_bytes()

@@ -148,6 +148,8 @@ fn filter<'a>(
 ) -> Result<Box<dyn Read + 'a>, Reason> {
     let start = props.first_chunk::<4>().map_or(0, |raw| u32::from_le_bytes(*raw));
     let filter = match method {
+        0x0002_0302 => Filter::Swap(2),
+        0x0002_0304 => Filter::Swap(4),
         0x03 => Filter::Delta(usize::from(props.first().copied().unwrap_or(0)).saturating_add(1)),
         0x04 | 0x0303_0103 => Filter::X86,
         0x05 | 0x0303_0205 => Filter::Ppc,

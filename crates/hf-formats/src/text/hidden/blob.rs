@@ -136,6 +136,18 @@ fn hex(rest: &[u8]) -> Option<(Blob, usize)> {
         let prefix = rest.get(at..at.saturating_add(2)).unwrap_or_default();
         if matches!(prefix, [b'0', b'x' | b'X'] | [b'\\', b'x' | b'X'] | [b'&', b'h' | b'H']) {
             at = at.saturating_add(2);
+            // A number of one digit.
+            if let (Some(low), None) = (digit(at), digit(at.saturating_add(1)))
+                && prefix.first() != Some(&b'\\')
+            {
+                data.extend(u8::try_from(low));
+                at = at.saturating_add(1);
+                end = at;
+            }
+            continue;
+        }
+        if rest.get(at..).is_some_and(|rest| rest.starts_with(b"\\u00")) {
+            at = at.saturating_add(4);
             continue;
         }
         if let (Some(high), Some(low)) = (digit(at), digit(at.saturating_add(1))) {
