@@ -14,10 +14,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use rustix::fs::{AtFlags, Mode, StatxFlags, Timespec, Timestamps, XattrFlags};
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::identity::Time;
 use crate::raw::Raw;
-use crate::record::Record;
 
 const NAMES_MAX: usize = 64 << 10;
 const VALUE_MAX: usize = 64 << 10;
@@ -26,15 +26,15 @@ const VALUES_MAX: usize = 4 << 20;
 const ACL: &[u8] = b"system.posix_acl_access";
 
 /// What a file has besides bytes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Names that lead to it.
+    /// Names that lead to it; more than one means that others still do when it is taken.
     pub links: u64,
     /// Owner.
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Permission bits.
+    /// Permission bits with set-id and sticky bits.
     pub mode: u32,
     /// Last read.
     pub atime: Time,
@@ -42,11 +42,12 @@ pub struct Metadata {
     pub mtime: Time,
     /// Last change of anything.
     pub ctime: Time,
-    /// Birth.
+    /// When it was made, where the file system knows. Cannot be restored.
     pub btime: Option<Time>,
-    /// Extended attributes.
+    /// Extended attributes, among them access control lists and labels.
     pub xattrs: Vec<(Raw, Raw)>,
-    /// How many more there were.
+    /// Attributes that were left out because they were too many.
+    #[serde(default)]
     pub xattrs_left_out: u64,
 }
 
@@ -116,7 +117,7 @@ fn xattrs(file: &File) -> io::Result<(Vec<(Raw, Raw)>, u64)> {
 /// In this order: owner, then what a change of owner clears (capabilities, set-id bits), the mode after attributes that
 /// only who may write can set, then access control lists, which a change of mode would alter, then times. Set-id bits are left out when the owner could not be set.
 #[must_use]
-pub fn apply(file: &File, record: &Record) -> Vec<String> {
+pub fn apply(file: &File, kept: &Metadata) -> Vec<String> {
     let mut failed = Vec::new();
     let mut note = |what: String, done: Result<(), Errno>| {
         if let Err(errno) = &done {
@@ -124,14 +125,14 @@ pub fn apply(file: &File, record: &Record) -> Vec<String> {
         }
         done.is_ok()
     };
-    let (uid, gid) = (Uid::from_raw(record.uid), Gid::from_raw(record.gid));
+    let (uid, gid) = (Uid::from_raw(kept.uid), Gid::from_raw(kept.gid));
     let owned = note(
-        format!("owner {}:{}", record.uid, record.gid),
+        format!("owner {}:{}", kept.uid, kept.gid),
         rustix::fs::fchown(file, Some(uid), Some(gid)),
     );
     let is_acl = |name: &Raw| name.0 == ACL;
     let attribute = |note: &mut dyn FnMut(String, Result<(), Errno>) -> bool, acl: bool| {
-        for (name, value) in record.xattrs.iter().filter(|(name, _)| is_acl(name) == acl) {
+        for (name, value) in kept.xattrs.iter().filter(|(name, _)| is_acl(name) == acl) {
             let name = OsStr::from_bytes(&name.0);
             let done = rustix::fs::fsetxattr(file, name, &value.0, XattrFlags::empty());
             // What the system has set by itself already needs no right to set.
@@ -140,15 +141,14 @@ pub fn apply(file: &File, record: &Record) -> Vec<String> {
         }
     };
     attribute(&mut note, false);
-    let mut mode = record.mode & MODE_BITS;
+    let mut mode = kept.mode & MODE_BITS;
     if !owned {
         mode &= !SET_ID_BITS;
     }
     note(format!("mode {mode:o}"), rustix::fs::fchmod(file, Mode::from_raw_mode(mode)));
     attribute(&mut note, true);
     let spec = |time: Time| Timespec { tv_sec: time.s, tv_nsec: i64::from(time.ns) };
-    let times =
-        Timestamps { last_access: spec(record.atime), last_modification: spec(record.mtime) };
+    let times = Timestamps { last_access: spec(kept.atime), last_modification: spec(kept.mtime) };
     note("times".to_owned(), rustix::fs::futimens(file, &times));
     failed
 }

@@ -168,6 +168,10 @@ impl Place {
     ) -> Result<u64, TakeError> {
         let links = |file| rustix::fs::fstat(file).map(|stat| count(stat.st_nlink));
         let before = links(file)?;
+        // Another file is not taken out of its name, not even for the moment until it is put back.
+        if !self.identity()?.is_some_and(|there| there.same_inode(seen)) {
+            return Err(TakeError::Replaced);
+        }
         let room = Room::make(self.folder(), room)?;
         let (inside, name) = room.at();
         rename_new(self.folder(), &self.name, inside, name).map_err(|errno| {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Time;
+use crate::metadata::Metadata;
 use crate::raw::Raw;
 
 /// Names an entry: the second in which it was taken, then random.
@@ -56,27 +57,9 @@ pub struct Record {
     pub dev: u64,
     /// Inode it had.
     pub ino: u64,
-    /// Names that the file had; more than one means that others still lead to it.
-    pub links: u64,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Permission bits with set-id and sticky bits.
-    pub mode: u32,
-    /// Last read.
-    pub atime: Time,
-    /// Last change of the bytes.
-    pub mtime: Time,
-    /// Last change of anything.
-    pub ctime: Time,
-    /// When it was made, where the file system knows. Cannot be restored.
-    pub btime: Option<Time>,
-    /// Extended attributes, among them access control lists and labels.
-    pub xattrs: Vec<(Raw, Raw)>,
-    /// Attributes that were left out because they were too many.
-    #[serde(default)]
-    pub xattrs_left_out: u64,
+    /// What the file had besides bytes, among the fields of the record.
+    #[serde(flatten)]
+    pub metadata: Metadata,
     /// Bytes.
     pub size: u64,
     /// SHA-256 of the bytes, as digits.

@@ -180,7 +180,7 @@ fn fill(reader: &Reader<'_>, file: &File) -> Result<Vec<String>, EntryError> {
     })?;
     file.set_len(off)?;
     file.sync_all()?;
-    let lost = metadata::apply(file, &reader.record);
+    let lost = metadata::apply(file, &reader.record.metadata);
     file.sync_all()?;
     Ok(lost)
 }

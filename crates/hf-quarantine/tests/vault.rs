@@ -168,7 +168,7 @@ fn everything_about_it_comes_back() {
         assert!(fs::read_dir(&folder).unwrap().next().is_none());
         assert_eq!(record.path.0, path.as_os_str().as_bytes());
         assert_eq!(record.findings[0].place[0].0, b"in\xffner");
-        assert_eq!((record.size, record.links, record.version), (5, 1, 1));
+        assert_eq!((record.size, record.metadata.links, record.version), (5, 1, 1));
         let restored = setup.vault.restore(record.id, &Target::default()).unwrap();
         assert_eq!(restored.lost, Vec::<String>::new());
 
@@ -342,7 +342,7 @@ fn other_names_of_the_same_file_are_told() {
     let file = File::open(&path).unwrap();
     let seen = Identity::of(&file).unwrap();
     let taken = setup.vault.take(&path, &file, &seen, provenance()).unwrap();
-    assert_eq!((taken.record.links, taken.links_left), (2, 1));
+    assert_eq!((taken.record.metadata.links, taken.links_left), (2, 1));
     assert_eq!(setup.names(), ["second", "vault"]);
 }
 

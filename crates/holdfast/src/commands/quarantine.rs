@@ -194,19 +194,20 @@ fn show(vault: &Vault, id: Id, tell: Tell<'_>) -> anyhow::Result<()> {
     }
     outln!("  size      {} bytes, {} on disk", record.size, reader.stored_len);
     outln!("  sha256    {}", record.sha256);
-    outln!("  owner     {}:{}  mode {:04o}", record.uid, record.gid, record.mode);
-    outln!("  modified  {}.{:09}", moment(record.mtime.s), record.mtime.ns);
-    outln!("  read      {}.{:09}", moment(record.atime.s), record.atime.ns);
-    outln!("  changed   {}.{:09}", moment(record.ctime.s), record.ctime.ns);
-    if let Some(born) = record.btime {
+    let meta = &record.metadata;
+    outln!("  owner     {}:{}  mode {:04o}", meta.uid, meta.gid, meta.mode);
+    outln!("  modified  {}.{:09}", moment(meta.mtime.s), meta.mtime.ns);
+    outln!("  read      {}.{:09}", moment(meta.atime.s), meta.atime.ns);
+    outln!("  changed   {}.{:09}", moment(meta.ctime.s), meta.ctime.ns);
+    if let Some(born) = meta.btime {
         outln!("  born      {}.{:09}", moment(born.s), born.ns);
     }
-    outln!("  inode     {} on device {}, {} names", record.ino, record.dev, record.links);
-    for (name, value) in &record.xattrs {
+    outln!("  inode     {} on device {}, {} names", record.ino, record.dev, meta.links);
+    for (name, value) in &meta.xattrs {
         outln!("  attribute {}  {}", safe(&name.0), safe(&value.0));
     }
-    if record.xattrs_left_out > 0 {
-        outln!("  attribute {} more were too large to keep", record.xattrs_left_out);
+    if meta.xattrs_left_out > 0 {
+        outln!("  attribute {} more were too large to keep", meta.xattrs_left_out);
     }
     let By { program, pid, uid, login_uid } = &record.by;
     let login = login_uid.map(|uid| format!(", logged in as {uid}")).unwrap_or_default();

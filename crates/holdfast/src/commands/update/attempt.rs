@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use hf_core::{Limits, ScanOptions};
+use hf_sig::PuaChoice;
 use hf_update::trial::{
     CleanSample, Measure, TrialAnswer, databases_of, eicar, known_clean, measure,
 };
@@ -26,7 +27,10 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let mut answer = TrialAnswer::default();
     if let Some(candidate) = path("candidate") {
         match tried(candidate, &clean) {
-            Ok(measure) => answer.candidate = measure,
+            Ok(measure) => {
+                answer.candidate = measure;
+                compile_for_services(candidate);
+            }
             Err(Failed::Content(why)) => answer.refused = Some(why),
             Err(Failed::Machine(why)) => answer.impossible = Some(why),
         }
@@ -75,6 +79,14 @@ fn tried(set: &Path, clean: &[(PathBuf, std::fs::File)]) -> Result<Measure, Fail
     })?;
     measured.warnings.extend(content.warnings);
     Ok(measured)
+}
+
+/// Leaves a pack for daemon and guard as well, which look for no unwanted applications unless they are told to, so
+/// that their reload compiles nothing. That it fails costs them time.
+fn compile_for_services(set: &Path) {
+    let pua = PuaChoice::None;
+    let wanted = Wanted { pua, keep_going: set.is_dir(), ..Wanted::of(databases_of(set)) };
+    let _ = content::open(&wanted);
 }
 
 /// True when a worker starts with what is built in.
