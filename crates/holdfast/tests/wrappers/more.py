@@ -267,12 +267,7 @@ def zip_sfx(at):
     return sh(at, "zip -q a.zip payload.exe; cat $(which unzipsfx) a.zip > out; zip -qA out")
 
 
-@case("jar")
-def zip_jar_tool(at):
-    return sh(at, "jar cf out payload.exe")
-
-
-@case("jmod")
+@case()
 def zip_jmod(at):
     return b"JM\1\0" + bytes(z(at))
 
@@ -1041,16 +1036,6 @@ def lzfse_raw(at):
     return b"bvx-" + struct.pack("<I", len(d)) + d + b"bvx$"
 
 
-def crc32c(d):
-    c = 0xFFFFFFFF
-    for b in d:
-        c ^= b
-        for _ in range(8):
-            c = (c >> 1) ^ (0x82F63B78 & -(c & 1))
-    c ^= 0xFFFFFFFF
-    return ((c >> 15 | c << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
 @case()
 def snappy_framed(at):
     d = payload(at)
@@ -1710,13 +1695,6 @@ def appimage1(at):
 @case("genromfs")
 def romfs(at):
     return sh(at, D(at) + "genromfs -d d -f out")
-
-
-def mounted(at, mk, fs, size="64M", opts=""):
-    return sh(
-        at,
-        f"truncate -s {size} out.img; {mk} out.img >/dev/null 2>&1; mkdir m; mount -t {fs} -o loop{opts} out.img m; cp payload.exe m/; sync; umount m",
-    )
 
 
 @case(
@@ -2666,12 +2644,6 @@ def pdf_tiffpred(at):
         r = d[i : i + c]
         o += bytes([(r[j] - (r[j - 1] if j else 0)) & 255 for j in range(len(r))])
     return embedded_pdf(FL + b" /DecodeParms << /Predictor 2 /Columns %d >>" % c, zlib.compress(o))
-
-
-def rep(at, a, b, n=1):
-    p = P(at)
-    assert a in p
-    return p.replace(a, b, n)
 
 
 @case()
