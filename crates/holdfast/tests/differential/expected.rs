@@ -28,6 +28,8 @@ pub(crate) fn reason(difference: &Difference) -> Option<&'static str> {
         Some("dictionaries of actions in PDF are objects to us")
     } else if file.contains("encrypted") && (around || of_members) {
         Some("to clamscan a decrypted member is not inside its zip")
+    } else if ours && file.contains("encrypted") {
+        Some("clamscan takes the first password that fits the one byte which is there to check it")
     } else {
         None
     }

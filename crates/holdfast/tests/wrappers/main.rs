@@ -1,4 +1,4 @@
-//! One small program in containers, encodings and damage of some 250 kinds, made by other people's tools.
+//! One small program in containers, encodings and damage of a thousand kinds, made by other people's tools.
 //!
 //! Promises: the program is found in each; what is not found is in [`MISSED`], is never called clean, and a line
 //! there that is found after all is a failure too. What clamscan finds, we find.

@@ -1261,6 +1261,7 @@ def pyinstaller(at):
 
 
 def main():
+    sys.dont_write_bytecode = True
     sys.path.insert(0, str(Path(__file__).parent))
     import more  # noqa: F401  (registers its cases)
 
