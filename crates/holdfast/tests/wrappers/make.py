@@ -133,13 +133,6 @@ def zip_damage(at, damage):
 
 
 @case()
-def zip_stored_called_deflated(at):
-    archive = zip_of([("payload.exe", payload(at))], compression=0)
-    archive[8] = archive[central(archive) + 10] = 8
-    return archive
-
-
-@case()
 def zip_same_name(at):
     return zip_of([("a.exe", payload(at)), ("a.exe", b"harmless")])
 

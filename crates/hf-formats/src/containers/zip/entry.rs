@@ -139,15 +139,8 @@ impl Reading {
             Some(len) => rest.get(..size(len)).unwrap_or(rest),
             None => rest,
         };
-        let content = method::unpack_by(self.method, self.flags, input, self.unpacked_len, sink)?;
-        // Stored, whatever the method says: the checksum is that of the bytes as they are.
-        if matches!(content.ended, Ended::Damaged(_)) && self.packed_len == self.unpacked_len {
-            let plain = method::stored(rest, self.packed_len, sink);
-            if checks.crc_fits(&plain) {
-                return Ok(Fate::Content(plain));
-            }
-        }
-        Ok(Fate::Content(content))
+        method::unpack_by(self.method, self.flags, input, self.unpacked_len, sink)
+            .map(Fate::Content)
     }
 
     fn open_encrypted<'a>(
