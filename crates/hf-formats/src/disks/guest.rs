@@ -132,9 +132,23 @@ impl<'s> Guest<'s> {
         if whole { 2 * u64::try_from(PIECE_LEN).unwrap_or(0) } else { 0 }
     }
 
-    fn add_behind(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        self.behind.extend_from_slice(bytes);
-        if self.behind.len() >= PIECE_LEN { self.flush() } else { Ok(()) }
+    fn add_behind(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+        while !bytes.is_empty() {
+            // What is held already does not get more when the cap shrinks meanwhile.
+            let piece_len = PIECE_LEN.min(size(self.sink.child_cap()));
+            let room = piece_len.saturating_sub(self.behind.len());
+            if room == 0 && self.behind.is_empty() {
+                // Nothing may be handed over any more; `cut` tells it.
+                return Ok(());
+            }
+            let (fits, rest) = bytes.split_at(room.min(bytes.len()));
+            self.behind.extend_from_slice(fits);
+            bytes = rest;
+            if self.behind.len() >= piece_len {
+                self.flush()?;
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
@@ -172,4 +186,34 @@ impl<'s> Guest<'s> {
 /// The scan ends here.
 pub(super) fn hand_over(disk: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
     sink.child(Child { name: b"disk", data: disk, role: super::partitions::role(disk) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Event, Recorder};
+
+    /// Found by fuzzing: what lay behind the cap came in pieces larger than it.
+    #[test]
+    fn pieces_keep_the_cap_too() {
+        const CAP: u64 = 1 << 20;
+        let mut recorder = Recorder::default();
+        recorder.cap = CAP;
+        let mut guest = Guest::new(64 << 20, b"image", &mut recorder);
+        for at in 0..6u64 {
+            let block = vec![b'a'; 3 << 19];
+            guest.add(at << 22, &Block::Unpacked(block)).expect("no limit but the cap");
+        }
+        guest.finish().expect("no limit but the cap");
+        let lens: Vec<usize> = recorder
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Child(_, child, _) => Some(child.len()),
+                _ => None,
+            })
+            .collect();
+        assert!(lens.iter().all(|len| *len <= 1 << 20), "{lens:?}");
+        assert_eq!(lens.iter().sum::<usize>(), 6 * (3 << 19), "{lens:?}");
+    }
 }
