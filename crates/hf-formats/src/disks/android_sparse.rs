@@ -49,16 +49,17 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         let (count, whole_len) = (u64::from(header.u32_le()?), size(header.u32_le()?.into()));
         let chunk_len = count.saturating_mul(block_len);
         let start = at.saturating_add(usize::from(chunk_header_len));
-        let rest = object.get(start..).unwrap_or_default();
         match kind {
             0xcac1 => {
-                let data = rest.get(..size(chunk_len)).unwrap_or(rest);
-                if data.len() < size(chunk_len) {
-                    guest.miss(Reason::Truncated);
+                let off = u64::try_from(start).unwrap_or(u64::MAX);
+                if !guest.stored(place, off, chunk_len)? {
+                    break;
                 }
-                guest.add(place, &Block::Stored(data))?;
             }
-            0xcac2 => fill(&mut guest, place, chunk_len, rest.get(..4).unwrap_or_default())?,
+            0xcac2 => {
+                let word = object.get(start..).and_then(|rest| rest.get(..4));
+                fill(&mut guest, place, chunk_len, word.unwrap_or_default())?;
+            }
             0xcac3 | 0xcac4 => {}
             _ => {
                 let off = u64::try_from(at).unwrap_or(u64::MAX);
@@ -77,7 +78,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 }
 
 /// Repeats a word over a range that is not zeros.
-fn fill(guest: &mut Guest<'_>, place: u64, len: u64, word: &[u8]) -> Result<(), Halt> {
+fn fill(guest: &mut Guest<'_, '_>, place: u64, len: u64, word: &[u8]) -> Result<(), Halt> {
     if word.iter().all(|byte| *byte == 0) {
         return Ok(());
     }

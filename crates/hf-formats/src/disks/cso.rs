@@ -50,17 +50,18 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             break;
         };
         let off = |entry: u32| u64::from(entry & 0x7fff_ffff) << shift;
-        let rest = object.get(size(off(entry))..).unwrap_or_default();
-        let stored_len = size(off(next).saturating_sub(off(entry)));
-        let stored = rest.get(..stored_len).unwrap_or(rest);
+        let (start, stored_len) = (off(entry), off(next).saturating_sub(off(entry)));
         let is_plain = entry >> 31 == 1;
         entry = next;
         let place = idx.saturating_mul(block_len);
         if is_plain {
-            let data = stored.get(..size(block_len)).unwrap_or(stored);
-            guest.add(place, &Block::Stored(data))?;
+            if !guest.stored(place, start, stored_len.min(block_len))? {
+                break;
+            }
             continue;
         }
+        let rest = object.get(size(start)..).unwrap_or_default();
+        let stored = rest.get(..size(stored_len)).unwrap_or(rest);
         let room = guest.unpack_room(block_len);
         let mut data = Vec::new();
         if Inflate::raw(stored).take(room).read_to_end(&mut data).is_err() {

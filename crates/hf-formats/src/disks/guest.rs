@@ -29,8 +29,9 @@ impl Block<'_> {
 }
 
 /// Collects the blocks of a guest's disk, in their order.
-pub(super) struct Guest<'s> {
+pub(super) struct Guest<'a, 's> {
     sink: &'s mut dyn Sink,
+    image: &'a [u8],
     /// Bytes of the guest's disk as told.
     len: u64,
     bytes: Vec<u8>,
@@ -41,23 +42,29 @@ pub(super) struct Guest<'s> {
     cut: bool,
     /// Bytes that may still be unpacked.
     unpack_budget: u64,
+    /// Bytes that may still be taken from the image as they are.
+    stored_budget: u64,
 }
 
 /// Ours: bytes that an image may unpack to for each of its own, and on top of that. One packed block can
 /// be named for every block of the disk.
 const UNPACK_FACTOR: u64 = 64;
 const UNPACK_MORE: u64 = 256 << 20;
+/// Ours: how often an image may name each of its own bytes, on average.
+const STORED_FACTOR: u64 = 2;
 
 /// Ours: bytes of used blocks behind the cap that are handed over at once.
 const PIECE_LEN: usize = 32 << 20;
 
-impl<'s> Guest<'s> {
+impl<'a, 's> Guest<'a, 's> {
     /// Returns an empty disk of a length, of an image.
-    pub(super) fn new(len: u64, image: &[u8], sink: &'s mut dyn Sink) -> Self {
+    pub(super) fn new(len: u64, image: &'a [u8], sink: &'s mut dyn Sink) -> Self {
         let image_len = u64::try_from(image.len()).unwrap_or(u64::MAX);
         Self {
             unpack_budget: image_len.saturating_mul(UNPACK_FACTOR).saturating_add(UNPACK_MORE),
+            stored_budget: image_len.saturating_mul(STORED_FACTOR),
             sink,
+            image,
             len,
             bytes: Vec::new(),
             behind: Vec::new(),
@@ -85,6 +92,27 @@ impl<'s> Guest<'s> {
         if self.missing.len() < 8 && !self.missing.contains(&reason) {
             self.missing.push(reason);
         }
+    }
+
+    /// Adds a block that stands in the image at an offset; what is cut there is told, unless the disk ends before.
+    /// False when blocks overlap so often that no more are taken, which is told too.
+    ///
+    /// # Errors
+    /// The scan ends here.
+    pub(super) fn stored(&mut self, place: u64, off: u64, len: u64) -> Result<bool, Stop> {
+        let rest = self.image.get(size(off)..).unwrap_or_default();
+        let data = rest.get(..size(len)).unwrap_or(rest);
+        if data.len() < size(len.min(self.len.saturating_sub(place))) {
+            self.miss(Reason::Truncated);
+        }
+        let used = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        let Some(left) = self.stored_budget.checked_sub(used) else {
+            self.miss(Reason::FormatLimit("blocks that overlap".into()));
+            return Ok(false);
+        };
+        self.stored_budget = left;
+        self.add(place, &Block::Stored(data))?;
+        Ok(true)
     }
 
     /// Adds a block at an offset of the guest's disk; blocks come in the order of their offsets.

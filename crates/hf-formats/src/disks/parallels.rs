@@ -8,8 +8,8 @@
 
 use hf_core::{FileType, Halt, Reason, Sink};
 
-use super::guest::{Block, Guest};
-use crate::reader::{Reader, size};
+use super::guest::Guest;
+use crate::reader::Reader;
 use crate::{Format, FormatDoc, Stage};
 
 pub(super) const FORMAT: Format = Format {
@@ -43,7 +43,6 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let len = sectors.saturating_mul(SECTOR_LEN);
     let mut guest = Guest::new(len, object, sink);
     let mut table = Reader::at(object, 64);
-    let mut budget = u64::try_from(object.len()).unwrap_or(u64::MAX).saturating_mul(2);
     for idx in 0..count {
         let Ok(block) = table.u32_le() else {
             guest.miss(Reason::Truncated);
@@ -54,18 +53,9 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
         let off = u64::from(block).saturating_mul(unit);
         let place = u64::from(idx).saturating_mul(block_len);
-        let rest = object.get(size(off)..).unwrap_or_default();
-        let data = rest.get(..size(block_len)).unwrap_or(rest);
-        if data.len() < size(block_len.min(len.saturating_sub(place))) {
-            guest.miss(Reason::Truncated);
-        }
-        let used = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let Some(left) = budget.checked_sub(used) else {
-            guest.miss(Reason::FormatLimit("blocks that overlap".into()));
+        if !guest.stored(place, off, block_len)? {
             break;
-        };
-        budget = left;
-        guest.add(place, &Block::Stored(data))?;
+        }
     }
     guest.finish()?;
     Ok(())

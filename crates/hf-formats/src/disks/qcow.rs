@@ -163,7 +163,7 @@ impl Image<'_> {
     }
 
     /// Reads a second table; false when too much was read.
-    fn second(&mut self, idx: u64, off: u64, guest: &mut Guest<'_>) -> Result<bool, Stop> {
+    fn second(&mut self, idx: u64, off: u64, guest: &mut Guest<'_, '_>) -> Result<bool, Stop> {
         let entry_len: usize = if self.parts { 16 } else { 8 };
         let wanted = (1usize << self.second_bits).saturating_mul(entry_len);
         let rest = self.object.get(size(off)..).unwrap_or_default();
@@ -202,7 +202,7 @@ impl Image<'_> {
         word: u64,
         parts: Option<u64>,
         place: u64,
-        guest: &mut Guest<'_>,
+        guest: &mut Guest<'_, '_>,
     ) -> Result<bool, Stop> {
         let packed = if self.version == 1 { word >> 63 == 1 } else { word & 1 << 62 != 0 };
         if packed {
@@ -246,7 +246,7 @@ impl Image<'_> {
         Ok(true)
     }
 
-    fn packed(&mut self, word: u64, place: u64, guest: &mut Guest<'_>) -> Result<bool, Stop> {
+    fn packed(&mut self, word: u64, place: u64, guest: &mut Guest<'_, '_>) -> Result<bool, Stop> {
         let (off, len) = if self.version == 1 {
             let shift = 63u32.saturating_sub(self.cluster_bits);
             let mask = (1u64 << shift).wrapping_sub(1);

@@ -8,7 +8,7 @@
 
 use hf_core::{FileType, Halt, Reason, Sink};
 
-use super::guest::{Block, Guest};
+use super::guest::Guest;
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 
@@ -43,7 +43,6 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     }
     let entries = cluster_len.saturating_mul(table_len.min(16)) / 8;
     let mut guest = Guest::new(len, object, sink);
-    let mut budget = u64::try_from(object.len()).unwrap_or(u64::MAX).saturating_mul(2);
     let mut first = Reader::at(object, size(table_off));
     'tables: for table in 0..entries {
         let table_place = table.saturating_mul(entries).saturating_mul(cluster_len);
@@ -68,18 +67,9 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
                 continue;
             }
             let place = entry.saturating_mul(cluster_len).saturating_add(table_place);
-            let rest = object.get(size(off)..).unwrap_or_default();
-            let data = rest.get(..size(cluster_len)).unwrap_or(rest);
-            if data.len() < size(cluster_len.min(len.saturating_sub(place))) {
-                guest.miss(Reason::Truncated);
-            }
-            let used = u64::try_from(data.len()).unwrap_or(u64::MAX);
-            let Some(left) = budget.checked_sub(used) else {
-                guest.miss(Reason::FormatLimit("clusters that overlap".into()));
+            if !guest.stored(place, off, cluster_len)? {
                 break 'tables;
-            };
-            budget = left;
-            guest.add(place, &Block::Stored(data))?;
+            }
         }
     }
     guest.finish()?;

@@ -8,7 +8,7 @@
 
 use hf_core::{FileType, Halt, Reason, Sink};
 
-use super::guest::{Block, Guest};
+use super::guest::Guest;
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 
@@ -44,7 +44,6 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     }
     let mut guest = Guest::new(len, object, sink);
     let mut table = Reader::at(object, size(table_off.into()));
-    let mut budget = u64::try_from(object.len()).unwrap_or(u64::MAX).saturating_mul(2);
     for idx in 0..count {
         let Ok(block) = table.u32_le() else {
             guest.miss(Reason::Truncated);
@@ -55,19 +54,10 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
         let step = block_len.saturating_add(extra_len.into());
         let off = u64::from(block).saturating_mul(step).saturating_add(data_off.into());
-        let rest = object.get(size(off.saturating_add(extra_len.into()))..).unwrap_or_default();
-        let data = rest.get(..size(block_len)).unwrap_or(rest);
         let place = u64::from(idx).saturating_mul(block_len);
-        if data.len() < size(block_len.min(len.saturating_sub(place))) {
-            guest.miss(Reason::Truncated);
-        }
-        let used = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let Some(left) = budget.checked_sub(used) else {
-            guest.miss(Reason::FormatLimit("blocks that overlap".into()));
+        if !guest.stored(place, off.saturating_add(extra_len.into()), block_len)? {
             break;
-        };
-        budget = left;
-        guest.add(place, &Block::Stored(data))?;
+        }
     }
     guest.finish()?;
     Ok(())

@@ -10,7 +10,7 @@
 use hf_core::{Defect, FileType, Halt, Reason, Sink, Stop};
 use memchr::memmem;
 
-use super::guest::{self, Block, Guest};
+use super::guest::{self, Guest};
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 
@@ -107,7 +107,6 @@ fn dynamic(object: &[u8], header_off: u64, len: u64, sink: &mut dyn Sink) -> Res
     let bitmap_len = block_len.div_euclid(512).div_ceil(8).next_multiple_of(512);
     let mut guest = Guest::new(len, object, sink);
     let mut table = Reader::at(object, size(table_off));
-    let mut budget = u64::try_from(object.len()).unwrap_or(u64::MAX).saturating_mul(2);
     for idx in 0..count {
         let Ok(sector) = table.u32_be() else {
             guest.miss(Reason::Truncated);
@@ -117,20 +116,10 @@ fn dynamic(object: &[u8], header_off: u64, len: u64, sink: &mut dyn Sink) -> Res
             continue;
         }
         let off = u64::from(sector).saturating_mul(512).saturating_add(bitmap_len);
-        let rest = object.get(size(off)..).unwrap_or_default();
-        let data = rest.get(..size(block_len)).unwrap_or(rest);
         let place = u64::from(idx).saturating_mul(block_len);
-        let wanted = block_len.min(len.saturating_sub(place));
-        if data.len() < size(wanted) {
-            guest.miss(Reason::Truncated);
-        }
-        let used = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let Some(left) = budget.checked_sub(used) else {
-            guest.miss(Reason::FormatLimit("blocks that overlap".into()));
+        if !guest.stored(place, off, block_len)? {
             break;
-        };
-        budget = left;
-        guest.add(place, &Block::Stored(data))?;
+        }
     }
     guest.finish()
 }

@@ -9,7 +9,7 @@
 
 use hf_core::{Defect, FileType, Halt, Reason, Sink, Stop};
 
-use super::guest::{Block, Guest};
+use super::guest::Guest;
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 
@@ -146,7 +146,6 @@ fn blocks(
     // After so many entries for blocks stands one for a bitmap.
     let ratio = (facts.sector_len << 23).checked_div(facts.block_len).unwrap_or(1).max(1);
     let count = facts.len.div_ceil(facts.block_len);
-    let mut budget = u64::try_from(object.len()).unwrap_or(u64::MAX).saturating_mul(2);
     let mut guest = Guest::new(facts.len, object, sink);
     for idx in 0..count {
         let entry = idx.saturating_add(idx.checked_div(ratio).unwrap_or(0)).saturating_mul(8);
@@ -161,18 +160,9 @@ fn blocks(
         }
         let off = (entry >> 20).saturating_mul(MIB);
         let place = idx.saturating_mul(facts.block_len);
-        let rest = object.get(size(off)..).unwrap_or_default();
-        let data = rest.get(..size(facts.block_len)).unwrap_or(rest);
-        if data.len() < size(facts.block_len.min(facts.len.saturating_sub(place))) {
-            guest.miss(Reason::Truncated);
-        }
-        let used = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let Some(left) = budget.checked_sub(used) else {
-            guest.miss(Reason::FormatLimit("blocks that overlap".into()));
+        if !guest.stored(place, off, facts.block_len)? {
             break;
-        };
-        budget = left;
-        guest.add(place, &Block::Stored(data))?;
+        }
     }
     guest.finish()
 }

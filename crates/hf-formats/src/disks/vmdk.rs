@@ -134,7 +134,7 @@ impl<'a> Extent<'a> {
     }
 
     /// Walks the markers of a stream; true when one led to a grain.
-    fn by_markers(&mut self, guest: &mut Guest<'_>) -> Result<bool, Stop> {
+    fn by_markers(&mut self, guest: &mut Guest<'_, '_>) -> Result<bool, Stop> {
         let mut off = self.head_len.max(SECTOR_LEN);
         let mut found = false;
         while let Some(marker) = self.object.get(size(off)..).filter(|rest| rest.len() >= 12) {
@@ -162,7 +162,7 @@ impl<'a> Extent<'a> {
         Ok(found)
     }
 
-    fn unpack(&mut self, data: &[u8], place: u64, guest: &mut Guest<'_>) -> Result<(), Stop> {
+    fn unpack(&mut self, data: &[u8], place: u64, guest: &mut Guest<'_, '_>) -> Result<(), Stop> {
         let mut out = Vec::new();
         let stream = Inflate::zlib(data).take(guest.unpack_room(self.grain_len));
         let ended = unpack_into(stream, &mut out, guest.sink())?;
@@ -173,7 +173,7 @@ impl<'a> Extent<'a> {
     }
 
     /// Follows the directory and its tables.
-    fn by_tables(&mut self, guest: &mut Guest<'_>) -> Result<(), Stop> {
+    fn by_tables(&mut self, guest: &mut Guest<'_, '_>) -> Result<(), Stop> {
         let entries = self.table_entries.clamp(1, 1 << 16);
         let reach = entries.saturating_mul(self.grain_len);
         let tables = self.len.div_ceil(reach.max(1));
@@ -226,7 +226,7 @@ impl<'a> Extent<'a> {
         Ok(())
     }
 
-    fn grain(&mut self, off: u64, place: u64, guest: &mut Guest<'_>) -> Result<bool, Stop> {
+    fn grain(&mut self, off: u64, place: u64, guest: &mut Guest<'_, '_>) -> Result<bool, Stop> {
         let rest = self.object.get(size(off)..).unwrap_or_default();
         if self.flags & PACKED != 0 {
             let len = Reader::at(rest, 8).u32_le().unwrap_or(0);
