@@ -66,9 +66,10 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         }
     }
     let mut budget = object.len();
+    let mut all = true;
     for at in &leaves {
         sink.poll()?;
-        items(object, *at, &mut budget, |key, data| chunk(key, data, device, &mut chunks));
+        all &= items(object, *at, &mut budget, |key, data| chunk(key, data, device, &mut chunks));
     }
     let mut pieces = Pieces::default();
     let mut budget = object.len();
@@ -76,12 +77,16 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         sink.poll()?;
         let header = Reader::at(object, at.saturating_add(80));
         let (version, tree) = two(header);
-        items(object, at, &mut budget, |key, data| {
+        all &= items(object, at, &mut budget, |key, data| {
             let node = Node { tree, version };
             node.item(object, key, data, &chunks, &mut pieces);
         });
     }
-    pieces.give(&mut Files::new(object, sink), unpack)?;
+    let mut files = Files::new(object, sink);
+    if !all {
+        files.tell_limit("items of nodes");
+    }
+    pieces.give(&mut files, unpack)?;
     Ok(())
 }
 
@@ -92,22 +97,31 @@ fn two(mut reader: Reader<'_>) -> (u64, u64) {
 /// Number of an object, kind of an item, and what the kind makes of the third.
 type Key = (u64, u8, u64);
 
-/// Calls for each item of a leaf; items are at most as many as the image has bytes for them.
-fn items<'a>(object: &'a [u8], at: usize, budget: &mut usize, mut each: impl FnMut(Key, &'a [u8])) {
+/// Calls for each item of a leaf; items are at most as many as the image has bytes for them: false when there were
+/// more.
+fn items<'a>(
+    object: &'a [u8],
+    at: usize,
+    budget: &mut usize,
+    mut each: impl FnMut(Key, &'a [u8]),
+) -> bool {
     let count = Reader::at(object, at.saturating_add(96)).u32_le().unwrap_or(0);
     let data_start = at.saturating_add(HEADER_LEN);
     let mut heads = Reader::at(object, data_start);
     for _ in 0..count {
-        let Some(left) = budget.checked_sub(ITEM_LEN) else { return };
+        let Some(left) = budget.checked_sub(ITEM_LEN) else { return false };
         *budget = left;
         let key = (heads.u64_le(), heads.u8(), heads.u64_le());
         let place = (heads.u32_le(), heads.u32_le());
-        let ((Ok(number), Ok(kind), Ok(third)), (Ok(off), Ok(len))) = (key, place) else { return };
+        let ((Ok(number), Ok(kind), Ok(third)), (Ok(off), Ok(len))) = (key, place) else {
+            return true;
+        };
         let mut data = Reader::at(object, data_start.saturating_add(size(off.into())));
         if let Ok(data) = data.take(size(len.into())) {
             each((number, kind, third), data);
         }
     }
+    true
 }
 
 /// Notes where a chunk lies on this device, by its first stripe there.
@@ -214,7 +228,6 @@ fn extent<'a>(
 fn unpack(piece: &Piece<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
     let damaged = |_| Reason::Damaged("Btrfs extent".into());
     match piece.method {
-        0 => out.extend_from_slice(piece.stored.get(..size(piece.len)).unwrap_or(piece.stored)),
         1 => {
             let stream = Inflate::zlib(piece.stored);
             stream.take(piece.len).read_to_end(out).map_err(damaged)?;

@@ -8,6 +8,7 @@
 //! Sources: `Documentation/filesystems/erofs.rst` of the Linux kernel; EROFS documentation, "Core on-disk format".
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use hf_core::{FileType, Halt, Reason, Sink, Stop};
 
@@ -36,6 +37,9 @@ pub(super) const FORMAT: Format = Format {
 const DEPTH_MAX: usize = 512;
 /// Ours: bytes of one folder.
 const FOLDER_LEN_MAX: u64 = 64 << 20;
+const NAME_LEN_MAX: usize = 255;
+/// Ours: chunks of one file.
+const CHUNKS_MAX: usize = 1 << 20;
 
 /// What the superblock says.
 #[derive(Debug, Clone, Copy)]
@@ -105,8 +109,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let volume = Volume { block_bits, inodes_off };
     let mut files = Files::new(object, sink);
     let mut visited = BTreeSet::new();
-    let mut waiting = vec![(root, Vec::new(), 0usize)];
-    while let Some((number, name, depth)) = waiting.pop() {
+    let mut waiting = vec![(root, Rc::new(Vec::new()), Vec::new(), 0usize)];
+    while let Some((number, folder, name, depth)) = waiting.pop() {
         files.sink.poll()?;
         if !visited.insert(number) {
             continue;
@@ -115,13 +119,15 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             files.defect(number, "inode");
             continue;
         };
+        let name = path(&folder, &name);
         match inode.mode >> 12 {
             4 if depth >= DEPTH_MAX => files.tell_limit("levels of folders"),
             4 => {
                 let below = depth.saturating_add(1);
-                let entries = folder(&mut files, volume, inode);
+                let entries = entries(&mut files, volume, inode);
+                let folder = Rc::new(name);
                 let entries = entries.into_iter().rev();
-                waiting.extend(entries.map(|(to, leaf)| (to, path(&name, &leaf), below)));
+                waiting.extend(entries.map(|(to, name)| (to, Rc::clone(&folder), name, below)));
             }
             8 if inode.len > 0 => file(&mut files, volume, inode, &name)?,
             _ => {}
@@ -149,7 +155,8 @@ fn extents(object: &[u8], volume: Volume, inode: Inode) -> Option<Vec<Extent>> {
             let mut table = Reader::at(object, at);
             let mut extents = Vec::new();
             let mut left = inode.len;
-            while left > 0 {
+            // What is left out makes the file too short, which is told.
+            while left > 0 && extents.len() < CHUNKS_MAX {
                 if has_indexes && table.skip(4).is_err() {
                     break;
                 }
@@ -168,7 +175,7 @@ fn extents(object: &[u8], volume: Volume, inode: Inode) -> Option<Vec<Extent>> {
 }
 
 /// Reads the entries of a folder: block by block, heads first, then names.
-fn folder(files: &mut Files<'_, '_>, volume: Volume, inode: Inode) -> Vec<(u64, Vec<u8>)> {
+fn entries(files: &mut Files<'_, '_>, volume: Volume, inode: Inode) -> Vec<(u64, Vec<u8>)> {
     let len = inode.len.min(FOLDER_LEN_MAX);
     if !files.may_read(len) {
         return Vec::new();
@@ -203,6 +210,8 @@ fn folder(files: &mut Files<'_, '_>, volume: Volume, inode: Inode) -> Vec<(u64, 
             };
             let name = block.get(usize::from(name_off)..end).unwrap_or_default();
             let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            // Names may overlap, and would be more than the image.
+            let name = name.get(..NAME_LEN_MAX).unwrap_or(name);
             if !name.is_empty() && name != b"." && name != b".." {
                 entries.push((number, name.to_vec()));
             }

@@ -123,11 +123,9 @@ fn node<'a>(object: &'a [u8], at: usize, endian: Endian, pieces: &mut Pieces<'a>
             let rest = node.get(68..)?;
             let stored = rest.get(..size(packed_len)).unwrap_or(rest);
             let is_file = mode >> 12 == 8;
-            if is_file {
-                pieces.length((0, number), version, whole_len);
-            }
+            let has_room = !is_file || pieces.length((0, number), version, whole_len);
             let piece = Piece { version, stored, method, len: len.min(NODE_LEN_MAX), skip: 0 };
-            !is_file || len == 0 || pieces.add((0, number), off, piece)
+            has_room && (!is_file || len == 0 || pieces.add((0, number), off, piece))
         }
         _ => true,
     };
@@ -137,7 +135,6 @@ fn node<'a>(object: &'a [u8], at: usize, endian: Endian, pieces: &mut Pieces<'a>
 fn unpack(piece: &Piece<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
     let damaged = |_| Reason::Damaged("JFFS2 node".into());
     match piece.method {
-        0 => out.extend_from_slice(piece.stored),
         1 => out.resize(size(piece.len), 0),
         2 => run_times(piece.stored, size(piece.len), out),
         6 => {

@@ -79,8 +79,7 @@ fn node<'a>(object: &'a [u8], at: usize, pieces: &mut Pieces<'a>) -> Option<bool
         0 => {
             fields.u64_le().ok()?;
             let file_len = fields.u64_le().ok()?;
-            pieces.length((0, number), version, file_len);
-            Some(true)
+            Some(pieces.length((0, number), version, file_len))
         }
         1 => {
             let unpacked_len = fields.u32_le().ok()?.min(NODE_LEN_MAX);
@@ -106,7 +105,6 @@ fn node<'a>(object: &'a [u8], at: usize, pieces: &mut Pieces<'a>) -> Option<bool
 fn unpack(piece: &Piece<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
     let damaged = |_| Reason::Damaged("UBIFS node".into());
     match piece.method {
-        0 => out.extend_from_slice(piece.stored),
         1 => lzo1x(piece.stored, out, size(piece.len)).map_err(damaged)?,
         2 => {
             let stream = Inflate::raw(piece.stored);

@@ -8,6 +8,7 @@
 //! Sources: "XFS Algorithms & Data Structures", third edition.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use hf_core::{FileType, Halt, Reason, Sink};
 
@@ -166,25 +167,27 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     };
     let mut files = Files::new(object, sink);
     let mut visited = BTreeSet::new();
-    let mut waiting = vec![(root, Vec::new(), 0usize)];
-    while let Some((number, name, depth)) = waiting.pop() {
+    let mut waiting = vec![(root, Rc::new(Vec::new()), Vec::new(), 0usize)];
+    while let Some((number, folder, name, depth)) = waiting.pop() {
         files.sink.poll()?;
         if !visited.insert(number) {
             continue;
         }
         let Some(inode) = Inode::read(object, volume, number) else {
             files.defect(volume.inode_off(number), "inode");
-            files.sink.unscanned(&name, Reason::Damaged("inode".into()));
+            files.sink.unscanned(&path(&folder, &name), Reason::Damaged("inode".into()));
             continue;
         };
+        let name = path(&folder, &name);
         match inode.mode >> 12 {
             4 if depth >= DEPTH_MAX => files.tell_limit("levels of folders"),
             4 => {
                 let below = depth.saturating_add(1);
                 let mut entries = entries(&mut files, volume, inode);
                 entries.reverse();
+                let folder = Rc::new(name);
                 let entries = entries.into_iter();
-                waiting.extend(entries.map(|(to, leaf)| (to, path(&name, &leaf), below)));
+                waiting.extend(entries.map(|(to, name)| (to, Rc::clone(&folder), name, below)));
             }
             8 if inode.len > 0 => {
                 if inode.format == 1 {
