@@ -7,7 +7,6 @@
 //! Sources: RFC 9112; ISO 28500 (WARC 1.1). Compressed bodies are streams that are opened as such.
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Reason, Sink, Stop};
-use memchr::memmem;
 
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
@@ -97,25 +96,40 @@ fn hand_over(body: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
     sink.child(Child { name: b"body", data: body, role: ChildRole::Member })
 }
 
-/// Joins chunks; they are parts of the object, so they are never longer than it.
+/// Joins chunks, up to what a child may have.
 fn chunks(reader: &mut Reader<'_>, sink: &mut dyn Sink) -> Vec<u8> {
     let mut body = Vec::new();
+    let cap = size(sink.child_cap());
     loop {
+        if body.len() > cap {
+            body.truncate(cap);
+            let reason = sink.cap_reason();
+            sink.unscanned(b"body", reason);
+            return body;
+        }
         let off = u64::try_from(reader.off()).unwrap_or(u64::MAX);
         let line = line(reader);
         let digits = line.split(|byte| matches!(byte, b';' | b' ')).next().unwrap_or_default();
         let digits = std::str::from_utf8(digits).ok();
         let Some(len) = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
             sink.defect(Defect::new(off, "chunk-size"));
-            body.extend_from_slice(line);
-            body.extend_from_slice(reader.rest());
+            for rest in [line, reader.rest()] {
+                let room = cap.saturating_sub(body.len()).min(rest.len());
+                body.extend_from_slice(rest.get(..room).unwrap_or_default());
+                if room < rest.len() {
+                    let reason = sink.cap_reason();
+                    sink.unscanned(b"body", reason);
+                    break;
+                }
+            }
             return body;
         };
         if len == 0 {
             return body;
         }
         let part = reader.take_up_to(size(len));
-        body.extend_from_slice(part);
+        let room = cap.saturating_add(1).saturating_sub(body.len()).min(part.len());
+        body.extend_from_slice(part.get(..room).unwrap_or_default());
         if part.len() < size(len) {
             sink.unscanned(b"body", Reason::Truncated);
             return body;
@@ -147,12 +161,16 @@ struct Headers<'a> {
 impl<'a> Headers<'a> {
     fn read(reader: &mut Reader<'a>) -> Self {
         let rest = reader.rest();
-        let crlf = memmem::find(rest, b"\r\n\r\n").map(|at| (at, 4));
-        let lf = memmem::find(rest, b"\n\n").map(|at| (at, 2));
-        let (len, gap) = match (crlf, lf) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b).unwrap_or((rest.len(), 0)),
-        };
+        // One pass that ends at the first empty line, whatever ends lines.
+        let end = memchr::memchr_iter(b'\n', rest).find_map(|at| {
+            let behind = rest.get(at.saturating_add(1)..)?;
+            match behind {
+                [b'\n', ..] => Some((at, 2)),
+                [b'\r', b'\n', ..] => Some((at, 3)),
+                _ => None,
+            }
+        });
+        let (len, gap) = end.unwrap_or((rest.len(), 0));
         let text = reader.take_up_to(len);
         reader.take_up_to(gap);
         Self { text }

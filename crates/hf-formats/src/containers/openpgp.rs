@@ -6,6 +6,8 @@
 //! Hostile input: a packet that is cut gives what is there; partial lengths are joined.
 //! Sources: RFC 9580 (RFC 4880).
 
+use std::borrow::Cow;
+
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, Stop};
 
 use crate::bounded::unpack_child;
@@ -32,10 +34,11 @@ pub(super) const FORMAT: Format = Format {
 const PACKETS_MAX: u32 = 1 << 16;
 
 /// A packet: its kind and its content.
-struct Packet {
+struct Packet<'a> {
     tag: u8,
-    body: Vec<u8>,
-    whole: bool,
+    body: Cow<'a, [u8]>,
+    /// Why it is not all there.
+    missing: Option<Reason>,
 }
 
 fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
@@ -44,7 +47,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     while reader.left() > 0 {
         sink.poll()?;
         let off = u64::try_from(reader.off()).unwrap_or(u64::MAX);
-        let Some(packet) = packet(&mut reader) else {
+        let Some(packet) = packet(&mut reader, sink) else {
             sink.defect(Defect::new(off, "packet"));
             break;
         };
@@ -53,8 +56,8 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             sink.unscanned(b"", Reason::FormatLimit("OpenPGP packets".into()));
             break;
         }
-        if !packet.whole {
-            sink.unscanned(b"", Reason::Truncated);
+        if let Some(reason) = packet.missing {
+            sink.unscanned(b"", reason);
         }
         match packet.tag {
             8 => compressed(&packet.body, sink)?,
@@ -67,7 +70,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 }
 
 /// Reads a packet; none when there is no header.
-fn packet(reader: &mut Reader<'_>) -> Option<Packet> {
+fn packet<'a>(reader: &mut Reader<'a>, sink: &dyn Sink) -> Option<Packet<'a>> {
     let head = reader.u8().ok()?;
     if head & 0x80 == 0 {
         return None;
@@ -80,11 +83,12 @@ fn packet(reader: &mut Reader<'_>) -> Option<Packet> {
             2 => u64::from(reader.u32_be().ok()?),
             _ => u64::try_from(reader.left()).unwrap_or(u64::MAX),
         };
-        let body = reader.take_up_to(size(len)).to_vec();
-        let whole = body.len() == size(len);
-        return Some(Packet { tag, body, whole });
+        let body = reader.take_up_to(size(len));
+        let missing = (body.len() < size(len)).then_some(Reason::Truncated);
+        return Some(Packet { tag, body: body.into(), missing });
     }
-    let mut packet = Packet { tag: head & 0x3f, body: Vec::new(), whole: true };
+    let cap = size(sink.child_cap());
+    let mut packet = Packet { tag: head & 0x3f, body: Cow::default(), missing: None };
     loop {
         let first = reader.u8().ok()?;
         let (len, is_last) = match first {
@@ -98,9 +102,19 @@ fn packet(reader: &mut Reader<'_>) -> Option<Packet> {
             255 => (u64::from(reader.u32_be().ok()?), true),
         };
         let part = reader.take_up_to(size(len));
-        packet.body.extend_from_slice(part);
-        packet.whole = part.len() == size(len);
-        if is_last || !packet.whole {
+        let is_cut = part.len() < size(len);
+        if is_cut {
+            packet.missing = Some(Reason::Truncated);
+        }
+        if is_last && packet.body.is_empty() {
+            packet.body = part.into();
+        } else if packet.body.len().saturating_add(part.len()) > cap {
+            // The rest is still read over, to find the next packet.
+            packet.missing = Some(sink.cap_reason());
+        } else {
+            packet.body.to_mut().extend_from_slice(part);
+        }
+        if is_last || is_cut {
             return Some(packet);
         }
     }

@@ -9,7 +9,7 @@
 use std::sync::OnceLock;
 
 use aho_corasick::packed::Searcher;
-use hf_core::{Child, ChildRole, FileType, Halt, Sink};
+use hf_core::{Child, ChildRole, FileType, Halt, Reason, Sink};
 
 use crate::{Format, FormatDoc, Stage};
 
@@ -81,8 +81,12 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         };
         let Some(start) = start else { continue };
         let follows_line = start.checked_sub(1).and_then(|at| object.get(at)) == Some(&b'\n');
-        if !follows_line || starts.len() >= STARTS_MAX {
+        if !follows_line {
             continue;
+        }
+        if starts.len() >= STARTS_MAX {
+            sink.unscanned(b"", Reason::FormatLimit("archives behind a script".into()));
+            break;
         }
         has_tar |= magic == TAR;
         starts.push(start);

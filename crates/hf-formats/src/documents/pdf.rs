@@ -660,7 +660,7 @@ fn wide_text(text: &[u8]) -> Option<String> {
     let units = super::le::units(rest).map(|unit| if swap { unit.swap_bytes() } else { unit });
     Some(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
 }
-/// Undoes a filter that PostScript knows too; none for one that is unknown or gives an image.
+/// Undoes a filter that PostScript knows too; none for one that gives an image. An unknown one is told.
 ///
 /// # Errors
 /// The scan ends here.
@@ -671,6 +671,11 @@ pub(super) fn unfiltered(
 ) -> Result<Option<crate::bounded::Unpacked>, Stop> {
     Ok(match filters::undo(filter, None, data, sink)? {
         Filtered::Done(unpacked) => Some(unpacked),
-        _ => None,
+        Filtered::Image | Filtered::Crypt => None,
+        Filtered::Unknown => {
+            let name = String::from_utf8_lossy(filter).into_owned();
+            sink.unscanned(b"data", Reason::UnknownMethod(name.into()));
+            None
+        }
     })
 }

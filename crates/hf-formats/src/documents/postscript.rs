@@ -6,6 +6,8 @@
 //! Hostile input: only names of filters near `currentfile` count.
 //! Sources: Adobe, "PostScript Language Reference", third edition, §3.13.
 
+use std::borrow::Cow;
+
 use hf_core::{Child, ChildRole, FileType, Halt, Reason, Sink};
 use memchr::memmem;
 
@@ -49,13 +51,13 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             sink.unscanned(b"", Reason::FormatLimit("pieces of PostScript data".into()));
             break;
         }
-        let mut data = rest.get(data_off..).unwrap_or_default().to_vec();
+        let mut data = Cow::Borrowed(rest.get(data_off..).unwrap_or_default());
         for filter in filters {
             let Some(unpacked) = pdf::unfiltered(filter, &data, sink)? else { break };
             if let Some(reason) = unpacked.ended.reason(sink) {
                 sink.unscanned(b"data", reason);
             }
-            data = unpacked.bytes;
+            data = unpacked.bytes.into();
         }
         if !data.is_empty() {
             sink.child(Child { name: b"data", data: &data, role: ChildRole::Member })?;

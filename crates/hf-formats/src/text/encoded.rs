@@ -5,11 +5,11 @@
 //! Yields: the decoded files.
 //! Leaves out: checksums; dumps whose lines were left out (`*`); everything under ClamAV's names.
 //! Limits: `max_script_normalise_bytes`; 64 files.
-//! Hostile input: a text is taken for a dump by its first lines, and decoded until a line does not fit.
+//! Hostile input: of marks in one another the last before an end counts, so that each byte is decoded once; a text is taken for a dump by its first lines, and decoded until a line does not fit.
 //! Sources: POSIX uuencode(1), od(1); xxd(1); RFC 4648; RFC 7468; RFC 9580 §6; Intel, "Hexadecimal Object File
 //! Format"; the S-record format of Motorola; Adobe, PostScript language reference (ASCII85).
 
-use hf_core::{Child, ChildRole, FileType, Halt, ScanOptions, Sink};
+use hf_core::{Child, ChildRole, FileType, Halt, Reason, ScanOptions, Sink};
 use memchr::memmem;
 
 use super::base64;
@@ -46,11 +46,15 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         // `text` has said so.
         return Ok(());
     }
-    for (name, data) in mail::encoded_files(object).into_iter().take(FILES_MAX) {
+    let (files, armoured) = (mail::encoded_files(object), armoured(object));
+    if files.len().max(armoured.len()) > FILES_MAX {
+        sink.unscanned(b"", Reason::FormatLimit("files encoded in a text".into()));
+    }
+    for (name, data) in files.into_iter().take(FILES_MAX) {
         sink.child(Child { name: &name, data: &data, role: ChildRole::Member })?;
     }
     sink.poll()?;
-    for (is_message, data) in armoured(object) {
+    for (is_message, data) in armoured.into_iter().take(FILES_MAX) {
         let role = if is_message { ChildRole::Typed(FileType::OpenPgp) } else { ChildRole::Member };
         sink.child(Child { name: b"armoured", data: &data, role })?;
     }
@@ -63,19 +67,21 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
 }
 
 /// Decodes what stands between `-----BEGIN …-----` and `-----END`, but for certificates and keys, which hide
-/// nothing; says of each whether it is a message of OpenPGP.
+/// nothing; says of each whether it is a message of OpenPGP. Gives one more than [`FILES_MAX`] when there are more.
 fn armoured(text: &[u8]) -> Vec<(bool, Vec<u8>)> {
     const BEGIN: &[u8] = b"-----BEGIN ";
     let mut files = Vec::new();
-    for at in memmem::find_iter(text, BEGIN) {
-        if files.len() >= FILES_MAX {
+    let mut done = 0usize;
+    for end in memmem::find_iter(text, b"-----END") {
+        if files.len() > FILES_MAX {
             break;
         }
-        let rest = text.get(at.saturating_add(BEGIN.len())..).unwrap_or_default();
-        let Some(end) = memmem::find(rest, b"-----END") else { break };
+        let before = text.get(std::mem::replace(&mut done, end)..end).unwrap_or_default();
+        let Some(begin) = memmem::rfind(before, BEGIN) else { continue };
+        let rest = before.get(begin.saturating_add(BEGIN.len())..).unwrap_or_default();
         // A batch file has a command in front of the mark.
-        let end = memchr::memrchr(b'\n', rest.get(..end).unwrap_or_default()).unwrap_or(end);
-        let block = rest.get(..end).unwrap_or_default();
+        let block_len = memchr::memrchr(b'\n', rest).unwrap_or(rest.len());
+        let block = rest.get(..block_len).unwrap_or_default();
         let Some(label_len) =
             memmem::find(block.get(..block.len().min(80)).unwrap_or(block), b"-----")
         else {
@@ -127,6 +133,10 @@ mod tests {
         );
         let text = b"echo -----BEGIN CERTIFICATE----->>a\r\necho TVqQAAMAAAAE>>a\r\necho AAAA>>a\r\necho -----END CERTIFICATE-----";
         assert_eq!(armoured(text), [(false, b"MZ\x90\0\x03\0\0\0\x04\0\0\0".to_vec())]);
+        // Of marks in one another the inner one counts, and many of them take no longer.
+        let text =
+            [b"-----BEGIN X\n".repeat(100_000).as_slice(), text, b"\n-----END-----END"].concat();
+        assert_eq!(armoured(&text).len(), 1);
         let text = b"-----BEGIN PGP MESSAGE-----\nVersion: 1\n\nrA9iAmEAAAAAAGhlbGxv\n=abcd\n-----END PGP MESSAGE-----";
         assert_eq!(armoured(text)[0].1, b"\xac\x0fb\x02a\0\0\0\0\0hello");
     }

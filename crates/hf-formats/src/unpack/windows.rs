@@ -258,7 +258,7 @@ impl Functions {
         FUNCTIONS_START.wrapping_add(u64::try_from(number).unwrap_or(0).wrapping_mul(FUNCTION_LEN))
     }
 
-    fn library(&mut self, name: &[u8], memory: &mut Memory, is_64: bool) -> u64 {
+    fn module(&mut self, name: &[u8], memory: &mut Memory, is_64: bool) -> u64 {
         let name = name.to_ascii_lowercase();
         let base = name.strip_suffix(b".dll").unwrap_or(&name);
         if [b"kernel32".as_slice(), b"ntdll", b"kernelbase"].contains(&base) {
@@ -341,7 +341,7 @@ fn perform(program: &mut Program<'_>, act: Act, args: &[u64; 7]) -> u64 {
         Act::Module => {
             let name = text(memory, first);
             let is_64 = program.cpu.is_64;
-            program.functions.library(&name, &mut program.cpu.memory, is_64)
+            program.functions.module(&name, &mut program.cpu.memory, is_64)
         }
         Act::Address => {
             let name = if second < 0x1_0000 {

@@ -11,7 +11,7 @@ use crate::executables::endian::Fields;
 use crate::reader::size;
 
 /// Ours.
-const PACKED_MAX: usize = 64;
+const PACKED_MAX: usize = 1024;
 const COMPRESSED: u64 = 0x800;
 
 /// Hands the unpacked sections over.
@@ -27,7 +27,11 @@ pub(super) fn give(
     let packed = |section: &&ExeSection| {
         section.flags & COMPRESSED != 0 || section.name.starts_with(b".zdebug")
     };
-    for section in sections.iter().filter(packed).take(PACKED_MAX) {
+    for (nth, section) in sections.iter().filter(packed).enumerate() {
+        if nth >= PACKED_MAX {
+            sink.unscanned(b"", Reason::FormatLimit("compressed sections".into()));
+            break;
+        }
         let rest = bytes.get(size(section.raw_off)..).unwrap_or_default();
         let data = rest.get(..size(section.raw_len)).unwrap_or(rest);
         let role = ChildRole::Member;

@@ -1,5 +1,7 @@
 //! Dumps of a file, line by line: xxd, od, hexdump, Intel HEX, S-records.
 
+use hf_core::hex::from_hex;
+
 /// Fewer bytes are no file.
 const LEN_MIN: usize = 32;
 
@@ -85,12 +87,7 @@ fn addressed(line: &[u8]) -> Option<Vec<u8>> {
 
 /// Pairs of hexadecimal digits.
 pub(super) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    let value = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(value(*high)? << 4 | value(*low)?)).collect()
+    from_hex(std::str::from_utf8(digits).ok()?)
 }
 
 #[cfg(test)]
