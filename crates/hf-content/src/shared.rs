@@ -5,6 +5,8 @@
 //! Promises: a pack is believed when it and its folder are root's or ours, or belong to the user whose are all of
 //! the sources: who could make up the pack could as well make up what it is made of. Nobody else may write to
 //! them. The name is that of the sources' digests and the options, as in the cache; bytes are verified as there.
+//! Only files of root or ours are mapped where they lie: another user's could be written to under the map, whatever
+//! its mode, so it is for copying into the cache.
 //! Leaves out: writing.
 
 use std::fs::{File, OpenOptions};
@@ -30,8 +32,8 @@ impl Shared {
         closed.then(|| Self { dir: dir.to_owned(), owner: meta.uid() })
     }
 
-    /// Opens a pack that may be believed for these sources.
-    pub(crate) fn read(&self, name: &str, group: &Group) -> Option<File> {
+    /// Opens a pack that may be believed for these sources; says whether it may be mapped where it lies.
+    pub(crate) fn read(&self, name: &str, group: &Group) -> Option<(File, bool)> {
         let ours = |uid: u32| uid == 0 || uid == rustix::process::geteuid().as_raw();
         if !ours(self.owner) {
             let of_owner =
@@ -45,6 +47,7 @@ impl Shared {
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
         let meta = file.metadata().ok()?;
         let owned = meta.uid() == self.owner || meta.uid() == 0;
-        (meta.is_file() && owned && meta.mode() & 0o022 == 0).then_some(file)
+        let fits = meta.is_file() && owned && meta.mode() & 0o022 == 0;
+        fits.then(|| (file, ours(meta.uid())))
     }
 }

@@ -217,7 +217,10 @@ impl Opening {
                 return None;
             }
         }
-        let (pack, _) = self.find(cache, &record.key, group)?;
+        let (pack, place) = self.find(cache, &record.key, group)?;
+        if place == Place::Foreign {
+            return None;
+        }
         let stamp = Stamp::of(&pack.metadata().ok()?);
         // A disk may lose a bit without a trace in any stamp.
         let due = is_due(&file);
@@ -232,17 +235,33 @@ impl Opening {
         Some((pack, PackOrigin::Stamped))
     }
 
-    /// Opens a pack of the cache, or of the shared folder; says whether it is the cache's.
-    fn find(&self, cache: &Cache, key: &str, group: &Group) -> Option<(File, bool)> {
+    /// Opens a pack of the cache, or of the shared folder; says where it is.
+    fn find(&self, cache: &Cache, key: &str, group: &Group) -> Option<(File, Place)> {
         let name = pack_name(key);
-        let own = cache.read(&name).map(|file| (file, true));
-        own.or_else(|| Some((self.shared.as_ref()?.read(&name, group)?, false)))
+        let own = cache.read(&name).map(|file| (file, Place::Cache));
+        own.or_else(|| {
+            let (file, stays) = self.shared.as_ref()?.read(&name, group)?;
+            Some((file, if stays { Place::Shared } else { Place::Foreign }))
+        })
+    }
+
+    /// As [`Opening::find`]; what another user could write to is copied into the cache first.
+    fn settled(&self, cache: &Cache, key: &str, group: &Group) -> Option<(File, Place)> {
+        let (mut file, place) = self.find(cache, key, group)?;
+        if place != Place::Foreign {
+            return Some((file, place));
+        }
+        let draft = cache.draft().ok()?;
+        io::copy(&mut file, &mut draft.file()).ok()?;
+        let name = pack_name(key);
+        draft.publish(cache, &name).ok()?;
+        cache.read(&name).map(|file| (file, Place::Foreign))
     }
 
     /// Returns a pack from the cache after reading it whole; an altered one is removed.
     fn verified(&mut self, cache: &Cache, key: &str, group: &Group) -> Option<Arc<Pack>> {
         let name = pack_name(key);
-        let (file, own) = self.find(cache, key, group)?;
+        let (file, place) = self.settled(cache, key, group)?;
         let written = |meta: &std::fs::Metadata| (meta.len(), meta.modified().ok());
         let before = written(&file.metadata().ok()?);
         let checked = Pack::open(file).map_err(|err| err.to_string()).and_then(|pack| {
@@ -261,9 +280,10 @@ impl Opening {
             }
             Err(err) => {
                 self.warnings.push(format!("{name} in the cache is not used: {err}"));
-                if own {
+                if place != Place::Shared {
                     cache.remove(&name);
-                } else {
+                }
+                if place != Place::Cache {
                     // Of that folder nothing is believed any more, this time.
                     self.shared = None;
                 }
@@ -354,6 +374,17 @@ enum BuildError {
 
 fn pack_name(key: &str) -> String {
     format!("{key}{PACK_SUFFIX}")
+}
+
+/// Where a pack was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the cache.
+    Cache,
+    /// In the shared folder, as a file of root or ours.
+    Shared,
+    /// In the shared folder, as a file that another user can write to.
+    Foreign,
 }
 
 /// Lets a large new pack grow old enough for its stamp; a small one is verified next time.
