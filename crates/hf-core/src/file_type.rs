@@ -357,29 +357,8 @@ impl FileType {
             Self::Java => Target::JAVA,
             Self::Internal => Target::INTERNAL,
             Self::BinaryData | Self::PythonCompiled | Self::AiModel => Target::OTHER,
-            // Data without a type to ClamAV.
-            Self::ActiveMime | Self::Biff12 | Self::Cms | Self::Pst => Target::OTHER,
-            Self::OpenPgp
-            | Self::Lzfse
-            | Self::MacBinary
-            | Self::GitPack
-            | Self::Qed
-            | Self::Parallels
-            | Self::AndroidSparse
-            | Self::Cso
-            | Self::Erofs
-            | Self::Jffs2
-            | Self::Ubifs
-            | Self::Btrfs
-            | Self::Xfs
-            | Self::F2fs
-            | Self::Lvm
-            | Self::Lrzip
-            | Self::Rzip
-            | Self::Zpaq
-            | Self::Dar
-            | Self::Ewf
-            | Self::OpensslSalted => Target::OTHER,
+            // Data without a type to ClamAV; what is yEnc to us is text to it.
+            other if !other.nameable() && other != Self::Yenc => Target::OTHER,
             _ => return None,
         })
     }

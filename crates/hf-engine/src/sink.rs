@@ -40,7 +40,8 @@ impl Sink for LayerSink<'_, '_, '_> {
         let file_type = quirks::plain(self.layer.file_type);
         let mut member = *member;
         // Parts of mails and members found behind other content have no place to clamscan.
-        let placeless = self.layer.embedded || file_type == FileType::Mail;
+        let placeless =
+            self.layer.embedded || matches!(file_type, FileType::Mail | FileType::Mhtml);
         if placeless && self.scan.options().clamav_quirks {
             member.position = 0;
         }

@@ -166,7 +166,7 @@ impl Evaluator<'_, '_> {
             }
         }
         let mut count = |idx: u8, cap: u64| self.count(&mut members, idx, cap);
-        if !unit.logic.eval(1, &mut count)?.holds {
+        if !unit.logic.eval(0, &mut count)?.holds {
             return Ok(None);
         }
         if let Some(tdb) = &unit.tdb
@@ -180,7 +180,7 @@ impl Evaluator<'_, '_> {
     /// Tests what a target description says of the object, icons left out.
     fn described(&self, tdb: &TargetDesc) -> bool {
         let facts = self.subject.facts;
-        let len = facts.told_size().unwrap_or(self.subject.bytes.len() as u64);
+        let len = self.subject.told_size();
         let within = |range: Option<(u32, u32)>, value: Option<u64>| {
             range.is_none_or(|(min, max)| {
                 value.is_some_and(|value| u64::from(min) <= value && value <= u64::from(max))
@@ -305,7 +305,7 @@ impl Evaluator<'_, '_> {
         let mut count = |idx: u8, cap: u64| {
             if idx < own { self.count(members, idx, cap) } else { Ok(0) }
         };
-        Ok(trigger.eval(1, &mut count)?.holds)
+        Ok(trigger.eval(0, &mut count)?.holds)
     }
 
     /// Returns the number of matches of an expression and the last of them.

@@ -157,7 +157,7 @@ impl Logic {
         stack.is_empty().then_some(logic)
     }
 
-    /// Evaluates with `count(idx, cap)`, which returns the number of matches, or any number not
+    /// Evaluates an expression in a count up to `cap`, 0 for none, with `count(idx, cap)`, which returns the number of matches, or any number not
     /// below `cap` when there are so many.
     pub(crate) fn eval(
         &self,
@@ -189,8 +189,8 @@ impl Logic {
                     let found = inner.eval(cap, count)?;
                     if found.holds {
                         sum.add(found);
-                        // Without a count around it, one is enough.
-                        if cap <= 1 {
+                        // Without a count around it, one is enough; in a count, one may hold and add nothing.
+                        if cap == 0 {
                             break;
                         }
                     }

@@ -108,6 +108,11 @@ impl std::fmt::Debug for Subject<'_> {
 }
 
 impl<'a> Subject<'a> {
+    /// Returns the size that signatures are told, in bytes.
+    pub(crate) fn told_size(&self) -> u64 {
+        self.facts.told_size().unwrap_or(self.bytes.len() as u64)
+    }
+
     /// Returns an object with the switches of a scan.
     #[must_use]
     pub fn new(
@@ -488,7 +493,7 @@ impl Scanning<'_> {
     /// Tests what a head says of the object.
     fn meets(&self, store: &Store, head: &Head) -> bool {
         let (matcher, subject) = (self.matcher, self.subject);
-        let len = subject.bytes.len() as u64;
+        let len = subject.told_size();
         let own = subject.target.is_some_and(|target| target.0 == head.target);
         let any = head.target == Target::ANY.0;
         let in_scope = match subject.scope {

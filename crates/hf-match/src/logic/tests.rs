@@ -63,7 +63,7 @@ fn number(rest: &mut &[u8]) -> u32 {
 fn check(text: &str, counts: &[u64], want: bool) {
     let logic = Logic::of(&expr(text)).unwrap();
     assert_eq!(Logic::read(&logic.ops()).as_ref(), Some(&logic), "{text}");
-    let outcome = logic.eval(1, &mut |idx, cap| Ok(counts[usize::from(idx)].min(cap)));
+    let outcome = logic.eval(0, &mut |idx, cap| Ok(counts[usize::from(idx)].min(cap)));
     assert_eq!(outcome.unwrap().holds, want, "{text} {counts:?}");
     if logic.required().iter().any(|idx| counts[usize::from(*idx)] == 0) {
         assert!(!want, "{text} {counts:?}: required");
@@ -98,6 +98,11 @@ fn counts_as_clamscan_does() {
     check("(0>1|1)=1", &[1, 1], true);
     check("(0>1|1)=2", &[1, 1], false);
     check("(0=0&1)=1", &[0, 1], true);
+    check("(0=0|1)>0", &[0, 1], true);
+    check("(0=0|1)=0", &[0, 1], false);
+    check("(0=0|1)>0", &[0, 0], false);
+    check("(0<5|1)>0", &[0, 1], true);
+    check("(0=0|(1|2))>0", &[0, 0, 1], true);
     check("((0|1)>1|2)>2", &[1, 1, 1], true);
     check("((0|1)>1|2)>2,1", &[1, 1, 1], true);
     check("((0|1)>1|2)>2,2", &[1, 1, 1], false);

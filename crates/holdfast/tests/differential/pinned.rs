@@ -47,6 +47,53 @@ const CASES: &[Case] = &[
         names: &["None"],
     },
     Case {
+        what: "the end of a text normalised as a whole is told the size of the text, and the copy its own",
+        object: b"Some plain text that is long enough to be one  \n",
+        databases: &[(
+            "a.ldb",
+            "Own;Engine:51-255,Target:7,FileSize:46-46;0=0;7a7a7a7a\n\
+             Text;Engine:51-255,Target:7,FileSize:48-48;0=0;7a7a7a7a\n\
+             In;Engine:51-255,Target:7,FileSize:48-48;0;706c61696e\n\
+             End;Engine:51-255,Target:7;0;EOF-5:7a7a7a7a\n",
+        )],
+        names: &["Own", "Text"],
+    },
+    Case {
+        what: "the pieces of a normalised text are told the size of the text",
+        object: b"Some plain text that is long enough to be one  \n",
+        databases: &[(
+            "a.ldb",
+            "Own;Engine:51-255,Target:7,FileSize:46-46;0=0;7a7a7a7a\n\
+             Text;Engine:51-255,Target:7,FileSize:48-48;0=0;7a7a7a7a\n\
+             In;Engine:51-255,Target:7,FileSize:48-48;0;706c61696e\n",
+        )],
+        names: &["In", "Text"],
+    },
+    Case {
+        what: "what has a type to us alone is other data to signatures",
+        object: b"\x04\x22\x4d\x18\0\x01 some bytes behind a head of LZ4",
+        databases: &[("a.ndb", "Other:14:*:736f6d65206279746573\n")],
+        names: &["Other"],
+    },
+    Case {
+        what: "one that holds without a match adds nothing to a count, and does not end it",
+        object: b"\0\x01\x02\x03 some bytes",
+        databases: &[(
+            "a.ldb",
+            "More;Engine:51-255,Target:0;(0=0|1)>0;7a7a7a7a;736f6d65\n\
+             None;Engine:51-255,Target:0;(0=0|1)=0;7a7a7a7a;736f6d65\n",
+        )],
+        names: &["More"],
+    },
+    Case {
+        what: "parts of pages with their pictures have no place, as those of mails",
+        object: b"\xca\xfe\xba\xbe\0\0\x004MIME-Version: 1.0\nFrom: a@example.org\n\
+                  Content-Type: multipart/mixed; boundary=\"edge\"\n\n--edge\nContent-Type: text/plain\n\n\
+                  Some plain text that is long enough\n--edge--\n",
+        databases: &[("a.cdb", "Any:*:*:*:*:*:0:*:*:*\nFirst:*:*:*:*:*:0:1-2:*:*\n")],
+        names: &["Any"],
+    },
+    Case {
         what: "a mail behind the magic of a class makes it a mail",
         object: b"\xca\xfe\xba\xbe\0\0\x004From x\nFrom: a@example.org\nMIME-Version: 1.0\n\n\
                   Some plain text that is long enough\n",
