@@ -106,7 +106,8 @@ impl CompiledContainer {
             && within(sig.unpacked_size, member.unpacked_len)
             && within(sig.position, u64::from(member.position))
             && sig.encrypted.is_none_or(|encrypted| encrypted == member.encrypted)
-            && sig.crc32.is_none_or(|crc32| member.crc32 == Some(crc32))
+            // To clamscan 0 is any.
+            && sig.crc32.is_none_or(|crc32| crc32 == 0 || member.crc32 == Some(crc32))
             && self.regex.as_ref().is_none_or(|regex| regex.is_match(member.name))
     }
 }

@@ -94,6 +94,21 @@ const CASES: &[Case] = &[
         names: &["Any"],
     },
     Case {
+        what: "a CRC of 0 is that of any member",
+        object: b"PK\x03\x04\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\xba\xbd\xbaO\x09\x00\x00\x00\
+                  \x09\x00\x00\x00\x05\x00\x00\x00a.txtsome textPK\x01\x02\x0a\x00\x0a\x00\x00\x00\
+                  \x00\x00\x00\x00\x00\x00\xba\xbd\xbaO\x09\x00\x00\x00\x09\x00\x00\x00\x05\x00\
+                  \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00a.txtPK\x05\x06\
+                  \x00\x00\x00\x00\x01\x00\x01\x003\x00\x00\x00,\x00\x00\x00\x00\x00",
+        databases: &[(
+            "a.zmd",
+            "None:0:txt:*:*:00000000:*:*:*\n\
+             Own:0:txt:*:*:4fbabdba:*:*:*\n\
+             Other:0:txt:*:*:00000001:*:*:*\n",
+        )],
+        names: &["None", "Own"],
+    },
+    Case {
         what: "a mail behind the magic of a class makes it a mail",
         object: b"\xca\xfe\xba\xbe\0\0\x004From x\nFrom: a@example.org\nMIME-Version: 1.0\n\n\
                   Some plain text that is long enough\n",

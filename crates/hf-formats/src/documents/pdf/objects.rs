@@ -47,6 +47,9 @@ const VALUE_LEN_MAX: usize = 4 << 20;
 /// What is read of a value at least: values without an end make the bound of the next ones smaller.
 const VALUE_LEN_MIN: usize = 256;
 
+/// Longest head of an object, with the spaces before it, that is looked for behind an `endobj`.
+const HEAD_LEN_MAX: usize = 64;
+
 /// Finds the next place of a word; remembers it, so that asking often costs one pass over the file.
 #[derive(Debug)]
 struct Finder<'a> {
@@ -188,7 +191,23 @@ fn data_start(bytes: &[u8], lexer: &mut Lexer<'_>) -> Option<usize> {
     off.checked_add(skip)
 }
 
-/// Returns where a stream's data ends: at its length when `endstream` follows, else before that word.
+/// True when `n n obj` follows the `endobj` at an offset.
+fn is_before_head(bytes: &[u8], off: usize) -> bool {
+    let rest = bytes.get(off.saturating_add(b"endobj".len())..).unwrap_or_default();
+    let mut rest = rest.get(..HEAD_LEN_MAX).unwrap_or(rest);
+    for _ in 0..2 {
+        rest = rest.trim_ascii_start();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return false;
+        }
+        rest = rest.get(digits..).unwrap_or_default();
+    }
+    rest.trim_ascii_start().starts_with(b"obj")
+}
+
+/// Returns where a stream's data ends: at its length when `endstream` follows, else before that word, or before an
+/// `endobj` that comes first and has another object behind it: a stream without an end would hide that one.
 fn data_end(
     bytes: &[u8],
     start: usize,
@@ -205,8 +224,13 @@ fn data_end(
     if let Some(end) = claimed.and_then(|len| start.checked_add(len)).filter(|end| follows(*end)) {
         return end;
     }
-    let found = ends.at_or_behind(start).or_else(|| object_ends.at_or_behind(start));
-    let end = found.unwrap_or(bytes.len());
+    let stream_end = ends.at_or_behind(start);
+    let object_end = object_ends.at_or_behind(start);
+    let end = match (stream_end, object_end) {
+        (Some(stream), Some(object)) if object < stream && is_before_head(bytes, object) => object,
+        (Some(end), _) | (None, Some(end)) => end,
+        (None, None) => bytes.len(),
+    };
     let data = bytes.get(start..end).unwrap_or_default();
     let eol = if data.ends_with(b"\r\n") {
         2
@@ -242,6 +266,12 @@ mod tests {
         check(stream("3").as_bytes(), &[(1, Some(b"")), (2, None)]);
         check(b"7 0 obj << stream\nabc", &[(7, Some(b"abc"))]);
         check(b"7 0 obj\n<</A/B>>\nstream\rabc\rendobj", &[(7, Some(b"abc"))]);
+        // The first stream has no end; it hides neither the object behind it, nor is cut at an `endobj` in it.
+        let cut =
+            b"1 0 obj<</Length 90>>stream\nabc\nendobj\n2 0 obj<<>>stream\nd\nendstream endobj";
+        check(cut, &[(1, Some(b"abc")), (2, Some(b"d"))]);
+        let inside = b"1 0 obj<</Length 90>>stream\nabc endobj 2 obj\nendstream endobj";
+        check(inside, &[(1, Some(b"abc endobj 2 obj"))]);
         check(b"endobj 00000 obj 1 obj", &[]);
         check(b"1 0 obj 5 endobj 1 1 obj (x) endobj", &[(1, None), (1, None)]);
     }

@@ -445,27 +445,36 @@ impl<'a> State<'a> {
             return self.data_url(quote, tag);
         }
         let mut raw = Tag::is_noted(tag_name, name).then(Vec::new);
-        loop {
-            self.value_run(quote, raw.as_mut());
-            let Some(byte) = self.peek() else { break };
-            let ends = match quote {
-                Some(quote) => byte == quote,
-                None => is_space(byte) || byte == b'>',
-            };
-            if ends {
-                break;
-            }
-            self.value_byte(byte, raw.as_mut());
-        }
+        let has_space = self.value_up_to(quote, raw.as_mut());
         if quote.is_some() && self.peek().is_some() {
             self.step(1);
             self.keep(b'"');
+            // To clamscan what follows a value with white space in it is still the value.
+            if has_space {
+                self.value_up_to(None, None);
+            }
         }
         let Some(mut raw) = raw else { return };
         if let (None, [b'"' | b'\'', inner @ .., b'"' | b'\'']) = (quote, raw.as_slice()) {
             raw = inner.to_vec();
         }
         tag.note(tag_name, name, raw);
+    }
+
+    /// Reads a value up to its quote, or without one up to white space or the end of the tag; returns whether there
+    /// was white space or such an end in it.
+    fn value_up_to(&mut self, quote: Option<u8>, mut raw: Option<&mut Vec<u8>>) -> bool {
+        let mut has_space = false;
+        loop {
+            self.value_run(quote, raw.as_deref_mut());
+            let Some(byte) = self.peek() else { return has_space };
+            let is_end = is_space(byte) || byte == b'>';
+            if quote.map_or(is_end, |quote| byte == quote) {
+                return has_space;
+            }
+            has_space |= is_end;
+            self.value_byte(byte, raw.as_deref_mut());
+        }
     }
 
     /// Reads what [`Self::value_byte`] would copy as it is, but for its case.

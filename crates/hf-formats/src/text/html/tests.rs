@@ -51,6 +51,8 @@ fn show(bytes: &[u8]) -> String {
 const PAGES: &[&[u8]] = &[
     br#"<HTML><a HREF="Http://X.com">T&amp;t</a><script>var x=1+2;alert("A"+"b")</script>z"#,
     b"Hello   World <B>Bold</B>\ttab  <i >x</ i>z",
+    br#"<a x="s t"y="1"z='3'w=">q"v><a x="s>t"Y&amp;=U  p="b"c>z<a href="s&#32;t"y>z<a x="b= "c/>z<a x='"a 'b"#,
+    br#"<script src="<script type="text/javascript" src="../a.js"></script>"></script>z<a x=s t"y="u v"w x>z"#,
     b"a<!-- comment > rest --> b<!DOCTYPE html> c",
     b"<a href='x y' title=foo>t</a><A  HREF = \"q\"  b=c d>z</A>z",
     br#"<p class="A>B">x</p><p class='it"s'>y</p>z"#,
