@@ -39,11 +39,16 @@ impl Sink for LayerSink<'_, '_, '_> {
         self.scan.poll()?;
         let file_type = quirks::plain(self.layer.file_type);
         let mut member = *member;
-        // Parts of mails and members found behind other content have no place to clamscan.
-        let placeless =
-            self.layer.embedded || matches!(file_type, FileType::Mail | FileType::Mhtml);
-        if placeless && self.scan.options().clamav_quirks {
-            member.position = 0;
+        if self.scan.options().clamav_quirks {
+            // Parts of mails have neither a place nor an encoded size to clamscan, and what is found behind other
+            // content has no place.
+            let is_part = matches!(file_type, FileType::Mail | FileType::Mhtml);
+            if is_part {
+                member.packed_len = member.unpacked_len;
+            }
+            if is_part || self.layer.embedded {
+                member.position = 0;
+            }
         }
         let hits = self.scan.engine.matcher.member(file_type, self.layer.size(), &member);
         for hit in hits {

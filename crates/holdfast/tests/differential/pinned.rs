@@ -94,6 +94,13 @@ const CASES: &[Case] = &[
         names: &["Any"],
     },
     Case {
+        what: "parts of mails have their decoded size alone",
+        object: b"From: a@example.org\nMIME-Version: 1.0\nContent-Type: application/octet-stream; name=a.bin\n\
+                  Content-Transfer-Encoding: base64\n\nc29tZSB0ZXh0IGFuZCBtb3JlIG9mIGl0IGluIG9uZSBsaW5l\n",
+        databases: &[("a.cdb", "Packed:*:*:*:36-36:*:*:*:*:*\nEncoded:*:*:*:40-60:*:*:*:*:*\n")],
+        names: &["Packed"],
+    },
+    Case {
         what: "a CRC of 0 is that of any member",
         object: b"PK\x03\x04\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00\xba\xbd\xbaO\x09\x00\x00\x00\
                   \x09\x00\x00\x00\x05\x00\x00\x00a.txtsome textPK\x01\x02\x0a\x00\x0a\x00\x00\x00\

@@ -445,14 +445,13 @@ impl<'a> State<'a> {
             return self.data_url(quote, tag);
         }
         let mut raw = Tag::is_noted(tag_name, name).then(Vec::new);
-        let has_space = self.value_up_to(quote, raw.as_mut());
-        if quote.is_some() && self.peek().is_some() {
+        let is_closed = self.value_up_to(quote, raw.as_mut());
+        if quote.is_some() && is_closed {
             self.step(1);
             self.keep(b'"');
-            // To clamscan what follows a value with white space in it is still the value.
-            if has_space {
-                self.value_up_to(None, None);
-            }
+        } else if quote.is_some() {
+            // What should be the quote is part of the value, whatever it is.
+            raw.as_mut().and_then(Vec::pop);
         }
         let Some(mut raw) = raw else { return };
         if let (None, [b'"' | b'\'', inner @ .., b'"' | b'\'']) = (quote, raw.as_slice()) {
@@ -461,19 +460,19 @@ impl<'a> State<'a> {
         tag.note(tag_name, name, raw);
     }
 
-    /// Reads a value up to its quote, or without one up to white space or the end of the tag; returns whether there
-    /// was white space or such an end in it.
-    fn value_up_to(&mut self, quote: Option<u8>, mut raw: Option<&mut Vec<u8>>) -> bool {
-        let mut has_space = false;
+    /// Reads a value up to its quote, or without one up to white space or the end of the tag; returns whether that is
+    /// reached. As clamscan does, it forgets the quote at the first white space or `>` behind it.
+    fn value_up_to(&mut self, mut quote: Option<u8>, mut raw: Option<&mut Vec<u8>>) -> bool {
+        let is_quoted = quote.is_some();
         loop {
             self.value_run(quote, raw.as_deref_mut());
-            let Some(byte) = self.peek() else { return has_space };
+            let Some(byte) = self.peek() else { return false };
             let is_end = is_space(byte) || byte == b'>';
             if quote.map_or(is_end, |quote| byte == quote) {
-                return has_space;
+                return quote.is_some() || !is_quoted;
             }
-            has_space |= is_end;
             self.value_byte(byte, raw.as_deref_mut());
+            quote = quote.filter(|_| !is_end);
         }
     }
 

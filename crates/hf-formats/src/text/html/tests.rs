@@ -53,6 +53,8 @@ const PAGES: &[&[u8]] = &[
     b"Hello   World <B>Bold</B>\ttab  <i >x</ i>z",
     br#"<a x="s t"y="1"z='3'w=">q"v><a x="s>t"Y&amp;=U  p="b"c>z<a href="s&#32;t"y>z<a x="b= "c/>z<a x='"a 'b"#,
     br#"<script src="<script type="text/javascript" src="../a.js"></script>"></script>z<a x=s t"y="u v"w x>z"#,
+    b"<a href='ab cd ef'>q</a><a href=\"ab>cd\">q</a><img src=' ab'/>q<a href='ab &amp;d'e>q<a href='ab '>q<a b='x y'href=c>q",
+    b"<a x='s t u>v'y   z>  w<a href='s t u>v'y>z<a x='s>t u' v='w>q' r>z<a href='u v\" w'>x",
     b"a<!-- comment > rest --> b<!DOCTYPE html> c",
     b"<a href='x y' title=foo>t</a><A  HREF = \"q\"  b=c d>z</A>z",
     br#"<p class="A>B">x</p><p class='it"s'>y</p>z"#,
