@@ -157,8 +157,8 @@ impl Logic {
         stack.is_empty().then_some(logic)
     }
 
-    /// Evaluates an expression in a count up to `cap`, 0 for none, with `count(idx, cap)`, which returns the number of matches, or any number not
-    /// below `cap` when there are so many.
+    /// Evaluates an expression in a count up to `cap`, 0 for none, with `count(idx, cap)`, which returns
+    /// the number of matches, or any number not below `cap` when there are so many.
     pub(crate) fn eval(
         &self,
         cap: u64,
