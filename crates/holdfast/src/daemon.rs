@@ -8,8 +8,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hf_content::PackOrigin;
 use hf_daemon::config::ContentConfig;
-use hf_daemon::{Config, ContentSource, Logs, RunSetup};
+use hf_daemon::{Config, ContentSource, Log, Logs, RunSetup};
 use hf_sig::PuaChoice;
 use hf_worker::WorkerConfig;
 
@@ -24,6 +25,7 @@ struct Databases {
     wanted: Wanted,
     cache: Option<PathBuf>,
     fail_if_older_than_days: Option<u64>,
+    log: Log,
 }
 
 impl ContentSource for Databases {
@@ -65,14 +67,17 @@ impl Databases {
             .arg0("holdfast")
             .env(COMPILE, cache)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut child) = child else { return };
         if let Some(mut input) = child.stdin.take() {
             let _ = input.write_all(self.config.text().as_bytes());
         }
-        let _ = child.wait();
+        // What was compiled, when anything was.
+        if let Ok(output) = child.wait_with_output() {
+            String::from_utf8_lossy(&output.stdout).lines().for_each(|line| self.log.info(line));
+        }
     }
 }
 
@@ -84,7 +89,13 @@ pub(crate) fn compile() -> Option<ExitCode> {
     let config = Config::parse(std::path::Path::new("standard input"), &text);
     let (Ok(_), Ok(config)) = (read, config) else { return Some(ExitCode::FAILURE) };
     let opened = content::open_in(&wanted(&config), Some(cache));
-    Some(if opened.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let Ok(opened) = opened else { return Some(ExitCode::FAILURE) };
+    let built = opened.packs.iter().filter(|pack| pack.origin == PackOrigin::Built);
+    let signatures: u64 = built.map(|opened| opened.pack.meta().signatures).sum();
+    if signatures > 0 {
+        outln!("Compiled {signatures} signatures, which were in no cache.");
+    }
+    Some(ExitCode::SUCCESS)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -124,6 +135,7 @@ pub(crate) fn run(mut config: Config, name: &str) -> ExitCode {
         wanted: wanted(&config),
         cache,
         fail_if_older_than_days: config.content.fail_if_older_than_days,
+        log: log.clone(),
     };
     for path in &source.wanted.databases {
         log.info(&format!("Reading databases from {}", path.display()));
