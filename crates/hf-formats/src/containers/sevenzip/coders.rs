@@ -115,7 +115,8 @@ fn decoder<'a>(
             opening.budget.take(1 << 15)?;
             let order = u32::from(props.u8().map_err(short)?);
             let memory = props.u32_le().map_err(short)?;
-            PpmdH::new(input, order, memory).map(|ppmd| Box::new(ppmd) as Box<dyn Read>)
+            PpmdH::new(input, order, memory, unpacked_len)
+                .map(|ppmd| Box::new(ppmd) as Box<dyn Read>)
         }
         0x04_0108 => Ok(Box::new(Inflate::raw(input))),
         0x04_0109 => Ok(Box::new(Inflate64::new(input))),

@@ -138,7 +138,7 @@ fn open<'r>(
         12 => Box::new(Bunzip2::new(input)),
         20 | 93 => Box::new(ZstdFrame::new(input)?),
         95 => Box::new(XzStream::new(input)?),
-        98 => Box::new(Exact { inner: PpmdI::new(input)?, left }),
+        98 => Box::new(Exact { inner: PpmdI::new(input, unpacked_len)?, left }),
         _ => return Err(damaged("method")),
     })
 }
