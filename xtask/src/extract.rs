@@ -1,26 +1,42 @@
 //! Opens one file with the formats of its type and tells how many bytes came out: what `bench formats` measures.
+//!
+//! The file is mapped: a scan has an object in memory before any format sees it, and what of a disk nobody has
+//! written to is not read by the tools either. What stands inside of it at an offset, such as a program in a disk, is
+//! opened only when the file itself is nothing else, as the tools do.
 
-use std::fs;
+use std::fs::File;
 
 use anyhow::{Context, Result, bail};
 use hf_core::{
     Child, Defect, FileType, Halt, Limits, Link, Member, Reason, ScanOptions, Sink, Stop,
 };
+use hf_sys::Map;
 
 use crate::arguments::Arguments;
 
 /// Runs `extract FILE`.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    let layers = arguments.value("--layers")?.map_or(Ok(1), |text| text.parse::<u64>())?;
     let words = arguments.words();
     arguments.finish()?;
     let [path] = words.as_slice() else { bail!("extract takes one file") };
-    let object = fs::read(path).with_context(|| path.clone())?;
-    let mut counter =
-        Counter { limits: Limits::holdfast(), options: ScanOptions::default(), bytes: 0 };
+    let object = File::open(path).and_then(|file| Map::of(&file)).with_context(|| path.clone())?;
+    let mut counter = Counter {
+        limits: Limits::holdfast(),
+        options: ScanOptions::default(),
+        bytes: 0,
+        more: layers.saturating_sub(1),
+    };
     let kind = hf_formats::identify(&object, None);
     open(&object, kind, &mut counter);
-    for (off, kind) in hf_formats::embedded(&object, kind, &Limits::holdfast()) {
-        open(object.get(off..).unwrap_or_default(), kind, &mut counter);
+    if counter.bytes == 0 {
+        // Other forms of the whole file come first.
+        for (off, kind) in hf_formats::embedded(&object, kind, &Limits::holdfast()) {
+            open(object.get(off..).unwrap_or_default(), kind, &mut counter);
+            if counter.bytes > 0 {
+                break;
+            }
+        }
     }
     println!("{}", counter.bytes);
     Ok(())
@@ -34,12 +50,14 @@ fn open(object: &[u8], kind: FileType, counter: &mut Counter) {
     }
 }
 
-/// Counts the bytes of children.
+/// Counts the bytes of children; of those of the innermost layer when there are several.
 #[derive(Debug)]
 struct Counter {
     limits: Limits,
     options: ScanOptions,
     bytes: u64,
+    /// Layers below the one that is being opened.
+    more: u64,
 }
 
 impl Sink for Counter {
@@ -64,7 +82,13 @@ impl Sink for Counter {
     }
 
     fn child(&mut self, child: Child<'_>) -> Result<(), Stop> {
-        self.bytes += child.data.len() as u64;
+        if self.more > 0 {
+            self.more -= 1;
+            open(child.data, hf_formats::identify(child.data, None), self);
+            self.more += 1;
+        } else {
+            self.bytes += child.data.len() as u64;
+        }
         Ok(())
     }
 

@@ -56,8 +56,8 @@ usage: cargo xtask COMMAND
         loads the daemon with every kind of request while it reloads and its workers are killed
   bench onaccess [--holdfast PATH] [--tree DIR]
         what guarding costs: unpacking a tar, building a C project, opening a file; as root
-  extract FILE
-        opens one file and tells how many bytes came out
+  extract [--layers N] FILE
+        opens one file, and N-1 layers of what is in it, and tells how many bytes came out
   gen-content --out DIR --real DIR [--scale small|large]
         makes content of today's size by varying real signatures
   gen-day --from DIR --out DIR

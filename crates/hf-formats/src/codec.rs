@@ -13,6 +13,7 @@ mod autoit;
 mod bits;
 mod bzip2;
 mod bzip2_bare;
+mod copies;
 pub(crate) mod crc16;
 mod deflate64;
 mod filters;

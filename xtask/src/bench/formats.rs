@@ -25,6 +25,8 @@ struct Row {
     pack: &'static str,
     /// Reads `out`, with one thread; may write into the folder `into`.
     read: &'static str,
+    /// How many formats lie within each other there, of which the tool opens all.
+    layers: u32,
 }
 
 const fn row(
@@ -33,7 +35,7 @@ const fn row(
     pack: &'static str,
     read: &'static str,
 ) -> Row {
-    Row { name, programs, pack, read }
+    Row { name, programs, pack, read, layers: 1 }
 }
 
 const ROWS: &[Row] = &[
@@ -157,12 +159,15 @@ const ROWS: &[Row] = &[
         "qemu-img convert -c -f raw -O qcow2 big out",
         "qemu-img convert -f qcow2 -O raw out into",
     ),
-    row(
-        "rpm, xz",
-        &["rpmbuild", "rpm2cpio"],
-        "printf 'Name: a\\nVersion: 1\\nRelease: 1\\nSummary: a\\nLicense: MIT\\nAutoReqProv: no\\n%%description\\na\\n%%install\\nmkdir -p %%{buildroot}/opt; cp -r %s/tree %%{buildroot}/opt/\\n%%files\\n/opt/tree\\n' $PWD >a.spec; rpmbuild -bb --nodeps --define \"_topdir $PWD/r\" --define '_binary_payload w2.xzdio' --define '__os_install_post %{nil}' a.spec >log 2>&1; find r/RPMS -name '*.rpm' -exec mv {} out ';'",
-        "rpm2cpio out >/dev/null",
-    ),
+    Row {
+        layers: 2,
+        ..row(
+            "rpm, xz",
+            &["rpmbuild", "rpm2cpio"],
+            "printf 'Name: a\\nVersion: 1\\nRelease: 1\\nSummary: a\\nLicense: MIT\\nAutoReqProv: no\\n%%description\\na\\n%%install\\nmkdir -p %%{buildroot}/opt; cp -r %s/tree %%{buildroot}/opt/\\n%%files\\n/opt/tree\\n' $PWD >a.spec; rpmbuild -bb --nodeps --define \"_topdir $PWD/r\" --define '_binary_payload w2.xzdio' --define '__os_install_post %{nil}' a.spec >log 2>&1; find r/RPMS -name '*.rpm' -exec mv {} out ';'",
+            "rpm2cpio out >/dev/null",
+        )
+    },
 ];
 
 /// Runs `bench formats`.
@@ -249,7 +254,7 @@ fn measure_row(row: &Row, work: &Path, bytes: u64, table: &mut Table) -> Result<
         let run = measure::expect(&mut shell(row.read), DEADLINE, Watch::No, &[0]);
         theirs = theirs.min(run.context("the format's tool")?.cpu);
         let mut extract = Command::new(std::env::current_exe()?);
-        extract.arg("extract").arg(work.join("out"));
+        extract.arg("extract").args(["--layers", &row.layers.to_string()]).arg(work.join("out"));
         let run = measure::expect(&mut extract, DEADLINE, Watch::No, &[0]).context("ours")?;
         ours = ours.min(run.cpu);
         let handed: u64 = run.stdout.trim().parse().context("a number of bytes")?;

@@ -2,6 +2,7 @@
 
 use hf_core::{Sink, Stop};
 
+use super::copies::copy_back;
 use super::prefix::Broken;
 use crate::bounded::{Ended, Unpacked};
 
@@ -46,13 +47,7 @@ impl<'s> Grow<'s> {
             self.bytes.resize(have.saturating_add(missing), self.filler);
             left = left.saturating_sub(missing);
         }
-        while left > 0 {
-            let have = self.bytes.len();
-            let from = have.saturating_sub(distance);
-            let part = distance.min(left).max(1);
-            self.bytes.extend_from_within(from..from.saturating_add(part).min(have));
-            left = left.saturating_sub(part);
-        }
+        copy_back(&mut self.bytes, distance, left);
     }
 
     /// Asks for the deadline at every MiB.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use super::copies::{copy_back, literals};
 use super::damaged;
 
 /// Bytes that stay available for copies. Above the longest distance of any decoder here.
@@ -27,13 +28,18 @@ impl History {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends the first `len` bytes of what follows, or all of it.
+    #[inline]
+    pub(super) fn extend_short(&mut self, rest: &[u8], len: usize) {
+        literals(&mut self.bytes, rest, len);
+    }
+
     /// Appends a copy from a distance behind the end; zeros lie before the start.
     pub(super) fn copy_zero_padded(&mut self, distance: usize, len: usize) {
-        for _ in 0..len {
-            let from = self.bytes.len().checked_sub(distance);
-            let byte = from.and_then(|from| self.bytes.get(from)).copied().unwrap_or(0);
-            self.bytes.push(byte);
-        }
+        let had = self.bytes.len();
+        let missing = distance.saturating_sub(had).min(len);
+        self.bytes.resize(had.saturating_add(missing), 0);
+        copy_back(&mut self.bytes, distance, len.saturating_sub(missing));
     }
 
     /// Appends a copy from a distance behind the end, which must be there.
@@ -41,7 +47,7 @@ impl History {
         if distance == 0 || distance > self.bytes.len() {
             return Err(damaged("distance before the start"));
         }
-        self.copy_zero_padded(distance, len);
+        copy_back(&mut self.bytes, distance, len);
         Ok(())
     }
 

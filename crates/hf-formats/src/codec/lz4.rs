@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use super::copies::{copy_back, literals};
 use super::history::{History, Symbols, Unpacker};
 use super::{damaged, truncated};
 use crate::reader::{Reader, size};
@@ -13,6 +14,9 @@ use crate::reader::{Reader, size};
 pub(crate) const MAGIC: u32 = 0x184d_2204;
 /// Magic of a legacy frame.
 pub(crate) const LEGACY_MAGIC: u32 = 0x184c_2102;
+
+/// Sequences that are decoded before what they made is taken.
+const SEQUENCES_AT_ONCE: usize = 64;
 
 /// Reads one frame.
 #[derive(Debug)]
@@ -131,15 +135,18 @@ impl<'a> Blocks<'a> {
 impl Symbols for Blocks<'_> {
     fn symbol(&mut self, out: &mut History) -> io::Result<bool> {
         let Some(block) = &mut self.block else { return self.next_block(out) };
-        match block.sequence(out, self.block_len_max) {
-            Ok(true) => Ok(true),
-            Ok(false) => {
-                self.close_block();
-                Ok(true)
+        for _ in 0..SEQUENCES_AT_ONCE {
+            match block.sequence(out, self.block_len_max) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.close_block();
+                    return Ok(true);
+                }
+                Err(_) if block.cut => return Err(truncated()),
+                Err(error) => return Err(error),
             }
-            Err(_) if block.cut => Err(truncated()),
-            Err(error) => Err(error),
         }
+        Ok(true)
     }
 }
 
@@ -152,10 +159,10 @@ impl Block<'_> {
         }
         let token = usize::from(self.data.u8().map_err(ends_early)?);
         let literal_len = self.len(token >> 4)?;
-        let literals = self.data.take_up_to(literal_len);
-        out.extend(literals);
-        self.made = self.made.saturating_add(literals.len());
-        if literals.len() < literal_len {
+        out.extend_short(self.data.rest(), literal_len);
+        let taken = self.data.take_up_to(literal_len).len();
+        self.made = self.made.saturating_add(taken);
+        if taken < literal_len {
             return Err(damaged("lz4: block ends early"));
         }
         if self.data.left() == 0 {
@@ -205,9 +212,8 @@ pub(crate) fn lz4_block(input: &[u8], out: &mut Vec<u8>, len_max: usize) -> io::
         let token = usize::from(block.data.u8().map_err(|_| truncated())?);
         let literal_len = block.len(token >> 4)?;
         room(out, literal_len)?;
-        let literals = block.data.take_up_to(literal_len);
-        out.extend_from_slice(literals);
-        if literals.len() < literal_len {
+        literals(out, block.data.rest(), literal_len);
+        if block.data.take_up_to(literal_len).len() < literal_len {
             return Err(truncated());
         }
         if block.data.left() == 0 {
@@ -216,14 +222,10 @@ pub(crate) fn lz4_block(input: &[u8], out: &mut Vec<u8>, len_max: usize) -> io::
         let distance = usize::from(block.data.u16_le().map_err(|_| truncated())?);
         let copy_len = block.len(token & 15)?.saturating_add(4);
         room(out, copy_len)?;
-        let from = out.len().checked_sub(distance).filter(|from| *from >= start && distance > 0);
-        let from = from.ok_or_else(|| damaged("distance before the start"))?;
-        let mut left = copy_len;
-        while left > 0 {
-            let step = left.min(out.len().saturating_sub(from));
-            out.extend_from_within(from..from.saturating_add(step));
-            left = left.saturating_sub(step);
+        if distance == 0 || distance > out.len().saturating_sub(start) {
+            return Err(damaged("distance before the start"));
         }
+        copy_back(out, distance, copy_len);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! Leaves out: blocks of kind `bvx1`, which no encoder writes.
 //! Sources: Apple's description of the format in its published implementation (BSD), `lzfse_internal.h`.
 
+use super::copies::copy_back;
 use super::damaged;
 use crate::bounded::Ended;
 use crate::reader::Reader;
@@ -58,22 +59,11 @@ fn bad(what: &'static str) -> Ended {
 /// Appends a copy from a distance behind the end, not before `start`, up to `end`.
 fn copy(out: &mut Vec<u8>, start: usize, end: usize, distance: usize, len: usize) -> bool {
     let len = len.min(end.saturating_sub(out.len()));
-    let Some(from) = out.len().checked_sub(distance).filter(|from| *from >= start && distance > 0)
-    else {
-        return false;
-    };
-    if distance >= len {
-        out.extend_from_within(from..from.saturating_add(len));
-        return true;
+    let reaches = distance > 0 && distance <= out.len().saturating_sub(start);
+    if reaches {
+        copy_back(out, distance, len);
     }
-    let mut left = len;
-    while left > 0 {
-        // What was copied doubles what can be copied at once.
-        let step = left.min(out.len().saturating_sub(from));
-        out.extend_from_within(from..from.saturating_add(step));
-        left = left.saturating_sub(step);
-    }
-    true
+    reaches
 }
 
 /// One step of LZVN: literals, a match, and whether the distance is that of the match before.

@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::copies::{copy_back, literals};
 use super::{damaged, truncated};
 use crate::reader::Reader;
 
@@ -105,22 +106,17 @@ impl Block<'_, '_> {
 
     fn literals(&mut self, len: usize) -> io::Result<()> {
         self.room(len)?;
+        literals(self.out, self.input.rest(), len);
         let bytes = self.input.take_up_to(len);
-        self.out.extend_from_slice(bytes);
         if bytes.len() < len { Err(truncated()) } else { Ok(()) }
     }
 
     fn copy(&mut self, distance: usize, len: usize) -> io::Result<()> {
         self.room(len)?;
-        let from = self.out.len().checked_sub(distance).filter(|from| *from >= self.start);
-        let from = from.ok_or_else(|| damaged("lzo: distance before the start"))?;
-        let mut left = len;
-        while left > 0 {
-            let step = left.min(self.out.len().saturating_sub(from));
-            let end = from.saturating_add(step);
-            self.out.extend_from_within(from..end);
-            left = left.saturating_sub(step);
+        if distance > self.out.len().saturating_sub(self.start) {
+            return Err(damaged("lzo: distance before the start"));
         }
+        copy_back(self.out, distance, len);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::copies::copy_back;
 use super::{damaged, truncated};
 
 /// How bits lie in the input.
@@ -211,15 +212,10 @@ impl Prefix {
 
 /// Appends a copy of earlier output, which may overlap what it makes.
 pub(super) fn copy_within(out: &mut Vec<u8>, distance: usize, len: usize) -> io::Result<()> {
-    let Some(from) = out.len().checked_sub(distance).filter(|_| distance > 0) else {
+    if distance == 0 || distance > out.len() {
         return Err(damaged("distance before the start"));
-    };
-    let mut left = len;
-    while left > 0 {
-        let step = left.min(out.len().saturating_sub(from));
-        out.extend_from_within(from..from.saturating_add(step));
-        left = left.saturating_sub(step);
     }
+    copy_back(out, distance, len);
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 
+use super::copies::copy_back;
 use super::{damaged, truncated};
 
 const SYMBOLS: usize = 512;
@@ -112,14 +113,10 @@ fn copy(
     len: usize,
     end: usize,
 ) -> io::Result<()> {
-    let from = out.len().checked_sub(distance).filter(|from| *from >= start);
-    let from = from.ok_or_else(|| damaged("xpress: distance"))?;
-    let mut left = len.min(end.saturating_sub(out.len()));
-    while left > 0 {
-        let step = left.min(out.len().saturating_sub(from));
-        out.extend_from_within(from..from.saturating_add(step));
-        left = left.saturating_sub(step);
+    if distance == 0 || distance > out.len().saturating_sub(start) {
+        return Err(damaged("xpress: distance"));
     }
+    copy_back(out, distance, len.min(end.saturating_sub(out.len())));
     Ok(())
 }
 

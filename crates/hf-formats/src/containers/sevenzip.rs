@@ -18,8 +18,8 @@ mod header;
 use std::io::{self, Read};
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, Stop};
-use memchr::memmem;
 
+use crate::backwards::backwards;
 use crate::bounded::{Ended, Unpacked, hand_over, unpack};
 use crate::codec::{Bunzip2, Filter, Lzma, Lzma2, LzmaHeader};
 use crate::reader::{Reader, size};
@@ -165,7 +165,7 @@ impl<'a> Archive<'a, '_> {
         let mut tried = 0usize;
         let body = self.object.get(START_LEN..).unwrap_or_default();
         let marks: [&[u8]; 2] = [&[0x17, 0x06], &[0x01, 0x04, 0x06]];
-        let mut finders = marks.map(|mark| memmem::rfind_iter(body, mark).peekable());
+        let mut finders = marks.map(|mark| backwards(body, mark).peekable());
         while tried < CANDIDATES_MAX {
             self.sink.poll()?;
             let [packed, plain] = &mut finders;

@@ -12,10 +12,10 @@ mod runs;
 mod tables;
 
 use hf_core::{Child, Defect, FileType, Halt, Reason, Sink, Stop};
-use memchr::memmem;
 
 use super::files::Files;
 use super::partitions::role;
+use crate::backwards::backwards;
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 use tables::Table;
@@ -52,7 +52,7 @@ impl Trailer {
             |off: &usize| object.get(*off..).is_some_and(|rest| rest.starts_with(b"koly"));
         let off = at_end
             .filter(is_trailer)
-            .or_else(|| memmem::rfind(object, b"koly\0\0\0\x04\0\0\x02\0"))?;
+            .or_else(|| backwards(object, b"koly\0\0\0\x04\0\0\x02\0").next())?;
         let word = |at: usize| Reader::at(object, off.saturating_add(at)).u64_be().unwrap_or(0);
         Some(Self {
             data_off: word(24),

@@ -11,6 +11,7 @@ use hf_core::{Defect, FileType, Halt, Reason, Sink, Stop};
 use memchr::memmem;
 
 use super::guest::{self, Guest};
+use crate::backwards::backwards;
 use crate::reader::{Reader, size};
 use crate::{Format, FormatDoc, Stage};
 
@@ -39,7 +40,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
             .filter(|off| object.get(*off..).is_some_and(|rest| rest.starts_with(COOKIE)))
     });
     let off = at_end.or_else(|| object.starts_with(COOKIE).then_some(0));
-    let off = off.or_else(|| memmem::rfind(object, COOKIE)).unwrap_or(0);
+    let off = off.or_else(|| backwards(object, COOKIE).next()).unwrap_or(0);
     if at_end.is_none() {
         sink.defect(Defect::new(
             u64::try_from(object.len()).unwrap_or(u64::MAX),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use hf_core::Sink;
 
 use super::filters::Filter;
+use crate::codec::copies::copy_back;
 use crate::codec::prefix::Broken;
 
 /// Where unpacked bytes go: kept up to the sink's cap, counted behind it.
@@ -168,7 +169,7 @@ impl Window {
     #[inline]
     pub(super) fn copy(&mut self, distance: usize, len: usize) {
         let have = self.buf.len();
-        let Some(from) = have.checked_sub(distance).filter(|_| distance != 0) else {
+        if distance == 0 || distance > have {
             self.wrong = Some("rar: distance");
             self.too_far |= self.base > 0;
             let missing = if distance == 0 { len } else { distance.saturating_sub(have).min(len) };
@@ -178,20 +179,8 @@ impl Window {
                 self.copy(distance, left);
             }
             return;
-        };
-        if distance >= len {
-            self.buf.extend_from_within(from..from.saturating_add(len));
-        } else if distance == 1 {
-            let byte = self.buf.last().copied().unwrap_or(0);
-            self.buf.resize(have.saturating_add(len), byte);
-        } else {
-            let end = have.saturating_add(len);
-            while self.buf.len() < end {
-                let now = self.buf.len();
-                let part = now.saturating_sub(from).min(end.saturating_sub(now));
-                self.buf.extend_from_within(from..from.saturating_add(part));
-            }
         }
+        copy_back(&mut self.buf, distance, len);
     }
 
     /// Adds a filter whose block starts so many bytes ahead.

@@ -1,5 +1,6 @@
 //! The records of a zip: what they claim, read without believing any of it.
 
+use crate::backwards::backwards;
 use crate::reader::{Reader, size};
 
 /// Signature of a local header.
@@ -186,9 +187,7 @@ impl Directory {
 
     /// Returns the directory meant by the last end record that means one.
     pub(super) fn find(object: &[u8]) -> Option<Self> {
-        memchr::memmem::rfind_iter(object, &END)
-            .take(ENDS_TRIED)
-            .find_map(|end_off| Self::of_end(object, end_off))
+        backwards(object, &END).take(ENDS_TRIED).find_map(|end_off| Self::of_end(object, end_off))
     }
 }
 
