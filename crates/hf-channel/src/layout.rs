@@ -4,6 +4,8 @@
 //! metadata/…                      TUF metadata, as its specification names the files
 //! metadata/now.json               what is current, in one file
 //! targets/SET/DIGEST.manifest.json  manifests, as TUF names targets of a consistent snapshot
+//! targets/SET/sources/ID/DIGEST.NAME  files of a source that its own maintainers sign
+//! incoming/…                      what such maintainers hand in, until a build takes it
 //! objects/ab/abcdef…              everything else, by SHA-256
 //! attestations/DIGEST/NAME.note   what a publisher signed for the manifest with this digest
 //! proofs/DIGEST.json              these statements with the proofs that logs hold them
@@ -25,6 +27,8 @@ pub const OBJECTS: &str = "objects";
 pub const ATTESTATIONS: &str = "attestations";
 /// Folder of proofs.
 pub const PROOFS: &str = "proofs";
+/// Folder of what maintainers of sources hand in.
+pub const INCOMING: &str = "incoming";
 /// Folder of copies of logs.
 pub const LOG: &str = "log";
 
@@ -45,6 +49,25 @@ pub fn manifest_target(set: &str) -> String {
 #[must_use]
 pub fn manifest(set: &str, digest: &Digest) -> String {
     format!("{TARGETS}/{set}/{digest}.manifest.json")
+}
+
+/// Returns the TUF name of a file of a source whose maintainers sign it.
+#[must_use]
+pub fn source_target(set: &str, source: &str, name: &str) -> String {
+    format!("{set}/sources/{source}/{name}")
+}
+
+/// Returns the TUF role that signs for the files of a source, when they are delegated.
+#[must_use]
+pub fn source_role(source: &str) -> String {
+    format!("source-{source}")
+}
+
+/// Returns where maintainers hand in what they signed for a source; its files lie in the folder of the
+/// same name without `.json`, as `DIGEST.NAME`.
+#[must_use]
+pub fn incoming(source: &str) -> String {
+    format!("{INCOMING}/{}.json", source_role(source))
 }
 
 /// Returns where a publisher's attestation of a manifest lies.

@@ -12,8 +12,8 @@ use hf_content::COMPILER_VERSION;
 use hf_trust::Time;
 use hf_trust::log::Note;
 use hf_trust::quorum::{Named, Statement};
-use hf_trust::tuf::{Limits, Reply, Step, Trusted, Updater};
-use hf_update::channel::{At, Mirror, rebuild};
+use hf_trust::tuf::{Limits, Reply, Request, Step, Trusted, Updater};
+use hf_update::channel::{At, Mirror, delegated, rebuild};
 use hf_update::{FetchOptions, Fetcher};
 
 use crate::files;
@@ -43,13 +43,7 @@ pub(crate) fn current(
     let mut searched = false;
     let target = loop {
         match updater.step()? {
-            Step::Fetch(request) => {
-                let file = format!("{}/{}", layout::METADATA, request.file_name());
-                match mirror.read_if_there(fetcher, &file, request.max_bytes)? {
-                    Some(bytes) => updater.reply(Reply::Bytes(&bytes))?,
-                    None => updater.reply(Reply::Missing)?,
-                }
-            }
+            Step::Fetch(request) => ask(mirror, fetcher, &mut updater, &request)?,
             Step::Current if !searched => {
                 searched = true;
                 updater.search(&path)?;
@@ -62,7 +56,29 @@ pub(crate) fn current(
     let max = target.length.min(MANIFEST_LEN_MAX as u64);
     let bytes = mirror.read(fetcher, &format!("{}/{name}", layout::TARGETS), max)?;
     target.check_bytes(&bytes)?;
-    Ok((Manifest::parse(&bytes)?, bytes))
+    let manifest = Manifest::parse(&bytes)?;
+    delegated(&mut updater, &manifest, &mut |updater, request| {
+        ask(mirror, fetcher, updater, request)
+    })?;
+    Ok((manifest, bytes))
+}
+
+/// Asks a mirror for the metadata that an updater needs next.
+///
+/// # Errors
+/// TUF refuses, or it cannot be had.
+pub(crate) fn ask(
+    mirror: &Mirror,
+    fetcher: &Fetcher,
+    updater: &mut Updater,
+    request: &Request,
+) -> Result<()> {
+    let file = format!("{}/{}", layout::METADATA, request.file_name());
+    match mirror.read_if_there(fetcher, &file, request.max_bytes)? {
+        Some(bytes) => updater.reply(Reply::Bytes(&bytes))?,
+        None => updater.reply(Reply::Missing)?,
+    }
+    Ok(())
 }
 
 /// Attests the current release of a channel.

@@ -20,6 +20,7 @@ use hf_trust::Time;
 use hf_trust::tuf::Target;
 
 use crate::changes;
+use crate::delegate::{self, SourceRole};
 use crate::files;
 use crate::home::{Home, SourceConfig};
 use crate::repository::Repository;
@@ -47,7 +48,7 @@ pub(crate) fn build(home: &Home, reasons: &BTreeMap<String, String>, now: Time) 
     fs::create_dir_all(&from).and_then(|()| fs::create_dir_all(&to))?;
     let sources = home.sources()?.source;
     ensure!(!sources.is_empty(), "there are no sources: add one with add-source");
-    let gathered = gather(&sources, &from)?;
+    let (gathered, roles) = gather(home, &repository, &sources, &from, now)?;
     let packs = compile_folder(&from, &to).map_err(|err| anyhow::anyhow!(chain(&err)))?;
     ensure!(!packs.is_empty(), "the sources hold nothing but ignore lists");
     let mut manifest = Manifest::new(&home.operator.set, 1, &now.to_string());
@@ -69,7 +70,7 @@ pub(crate) fn build(home: &Home, reasons: &BTreeMap<String, String>, now: Time) 
     if let Some((last, _)) = &before
         && same_content(last, &manifest)
     {
-        repository.refresh()?;
+        repository.publish(None, &roles)?;
         return Ok(Built::Unchanged(last.release));
     }
     if let Some((last, _)) = &before {
@@ -82,7 +83,8 @@ pub(crate) fn build(home: &Home, reasons: &BTreeMap<String, String>, now: Time) 
     let digest = Digest::of(&bytes);
     let channel = home.channel();
     files::write(&channel.join(layout::manifest(&manifest.set, &digest)), &bytes)?;
-    repository.put_target(Target::of(layout::manifest_target(&manifest.set), &bytes))?;
+    let target = Target::of(layout::manifest_target(&manifest.set), &bytes);
+    repository.publish(Some(target), &roles)?;
     store.forget_old(&manifest)?;
     let _ = fs::remove_dir_all(&work);
     Ok(Built::Release(Box::new(manifest), digest))
@@ -101,26 +103,28 @@ fn previous(home: &Home, repository: &Repository<'_>) -> Result<Option<(Manifest
     Ok(Some((Manifest::parse(&bytes)?, bytes)))
 }
 
-/// Copies the databases of all sources into one folder; returns their names by source.
+/// A source, and the names of its files.
+type Gathered<'a> = (&'a SourceConfig, Vec<String>);
+
+/// Copies the databases of all sources into one folder; returns their names by source, and the roles of
+/// those sources that their maintainers sign.
 fn gather<'a>(
+    home: &Home,
+    repository: &Repository<'_>,
     sources: &'a [SourceConfig],
     to: &Path,
-) -> Result<Vec<(&'a SourceConfig, Vec<String>)>> {
+    now: Time,
+) -> Result<(Vec<Gathered<'a>>, Vec<SourceRole>)> {
     let mut all = Vec::new();
+    let mut roles = Vec::new();
     for source in sources {
-        let shown = source.path.display();
-        let meta =
-            fs::metadata(&source.path).with_context(|| format!("source {}: {shown}", source.id))?;
-        let mut paths: Vec<PathBuf> = Vec::new();
-        if meta.is_dir() {
-            for entry in fs::read_dir(&source.path)? {
-                paths.push(entry?.path());
-            }
-        } else {
-            paths.push(source.path.clone());
+        if let Some(role) = delegate::take(home, repository, source, to, now)? {
+            all.push((source, role.files.iter().map(|(name, _)| name.clone()).collect()));
+            roles.push(role);
+            continue;
         }
-        paths.retain(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(is_source));
-        paths.sort();
+        let paths = databases(&source.path).with_context(|| format!("source {}", source.id))?;
+        let shown = source.path.display();
         ensure!(!paths.is_empty(), "source {}: no databases in {shown}", source.id);
         let mut names = Vec::new();
         for path in paths {
@@ -132,7 +136,27 @@ fn gather<'a>(
         }
         all.push((source, names));
     }
-    Ok(all)
+    Ok((all, roles))
+}
+
+/// Returns the databases in a folder, or the one that is named, sorted by name.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn databases(path: &Path) -> Result<Vec<PathBuf>> {
+    let shown = || path.display().to_string();
+    let meta = fs::metadata(path).with_context(shown)?;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    if meta.is_dir() {
+        for entry in fs::read_dir(path).with_context(shown)? {
+            paths.push(entry?.path());
+        }
+    } else {
+        paths.push(path.to_owned());
+    }
+    paths.retain(|path| path.file_name().and_then(|n| n.to_str()).is_some_and(is_source));
+    paths.sort();
+    Ok(paths)
 }
 
 /// True for a database that is a source: no pack.

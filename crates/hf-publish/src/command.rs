@@ -17,7 +17,7 @@ use crate::home::{
 use crate::keys::Passphrase;
 use crate::repository::{self, Repository};
 use crate::witness::Witness;
-use crate::{attest, clamav, files, http, log, mirror};
+use crate::{attest, clamav, delegate, files, http, log, mirror, source};
 
 /// Why nothing, or not all, was done.
 pub(crate) enum Failed {
@@ -42,10 +42,12 @@ pub(crate) fn run(args: Vec<OsString>) -> std::result::Result<(), Failed> {
         "init" => init(matches, now),
         "add-source" => add_source(matches),
         "build" => build_command(matches, now),
+        "delegate" => delegate_command(matches),
         "attest" => attest_command(matches, now),
         "log" => log_command(matches, now),
         "witness" => witness_command(matches),
         "serve" => serve(matches),
+        "sign-source" => sign_source(matches, now),
         "rotate" => rotate(matches, now),
         _ => mirror_command(matches, now),
     }
@@ -59,7 +61,48 @@ pub(crate) fn unix_seconds() -> i64 {
 }
 
 fn command() -> Command {
-    served(built())
+    served(delegated(built()))
+}
+
+/// Commands about sources that their own maintainers sign.
+fn delegated(command: Command) -> Command {
+    command
+        .subcommand(
+            with_home(
+                Command::new("delegate").about(
+                    "Let the maintainers of a source sign its files, from the next build on",
+                ),
+            )
+            .arg(texts(
+                "key",
+                "A maintainer's public key, or a file with it (one --key for each maintainer)",
+            ))
+            .arg(
+                Arg::new("threshold")
+                    .long("threshold")
+                    .value_name("K")
+                    .value_parser(value_parser!(u64))
+                    .default_value("1")
+                    .help("How many maintainers have to sign"),
+            )
+            .arg(switch("remove", "Take the delegation back: the channel's keeper signs again"))
+            .arg(Arg::new("source").required(true).help("Name of the source")),
+        )
+        .subcommand(
+            with_home(
+                Command::new("sign-source")
+                    .about("Sign the files of a source as its maintainer, and hand them in"),
+            )
+            .arg(text("channel", "The channel: a folder or an address").required(true))
+            .arg(text("id", "Name of the source").required(true))
+            .arg(path("out", "Folder for what is signed; without it the channel's"))
+            .arg(
+                Arg::new("path")
+                    .required(true)
+                    .value_parser(value_parser!(PathBuf))
+                    .help("A database, or a folder of databases"),
+            ),
+        )
 }
 
 /// Commands of those who build releases and vouch for them.
@@ -139,6 +182,7 @@ fn served(command: Command) -> Command {
                 "timestamp",
                 "publisher",
                 "log",
+                "source",
                 "witness",
             ]),
         ))
@@ -163,10 +207,10 @@ fn init_args() -> Command {
             Arg::new("part")
                 .long("part")
                 .action(ArgAction::Append)
-                .value_parser(["channel", "publisher", "log", "witness"])
+                .value_parser(["channel", "publisher", "log", "source", "witness"])
                 .help("What the operator is (repeatable); without it channel and publisher"),
         )
-        .arg(path("root", "For a publisher: the channel's root.json"))
+        .arg(path("root", "For a publisher or a source: the channel's root.json"))
         .arg(path("root-keys", "Folder for the root's keys, to be kept offline"))
         .arg(switch("post-quantum", "Sign with ML-DSA-44 besides"))
         .arg(texts("publisher", "For a log: public key of a publisher, or a file of keys"))
@@ -233,6 +277,7 @@ fn init(matches: &ArgMatches, now: Time) -> Result<()> {
             "channel" => Some(Part::Channel),
             "publisher" => Some(Part::Publisher),
             "log" => Some(Part::Log),
+            "source" => Some(Part::Source),
             "witness" => Some(Part::Witness),
             _ => None,
         })
@@ -277,7 +322,7 @@ fn init(matches: &ArgMatches, now: Time) -> Result<()> {
         config.logs = log_keys;
         home.set_witness_config(&config)?;
     }
-    for role in ["publisher", "log", "witness"] {
+    for role in ["publisher", "log", "source", "witness"] {
         if home.roles().contains(&role) {
             for verifier in home.verifiers(role)? {
                 println!("{role}: {verifier}");
@@ -314,12 +359,55 @@ fn add_source(matches: &ArgMatches) -> Result<()> {
         forbids: many(matches, "forbids"),
         url: one(matches, "url").to_owned(),
         path: std::path::absolute(path)?,
+        maintainers: known.and_then(|at| sources.source[at].maintainers.clone()),
     };
     match known {
         Some(at) => sources.source[at] = source,
         None => sources.source.push(source),
     }
     home.set_sources(&sources)
+}
+
+fn delegate_command(matches: &ArgMatches) -> Result<()> {
+    let home = open(matches)?;
+    home.needs(Part::Channel)?;
+    let id = one(matches, "source");
+    let mut sources = home.sources()?;
+    let source = sources.source.iter_mut().find(|source| source.id == id);
+    let source = source.with_context(|| format!("there is no source {id}: use add-source"))?;
+    if matches.get_flag("remove") {
+        ensure!(source.maintainers.take().is_some(), "the source {id} is not delegated");
+        let path = source.path.display().to_string();
+        home.set_sources(&sources)?;
+        println!("{id}: from the next build on, its files are those in {path}");
+        return Ok(());
+    }
+    let keys: Result<Vec<_>> =
+        many(matches, "key").into_iter().map(|key| read_verifiers(&[key])).collect();
+    let threshold = matches.get_one::<u64>("threshold").copied().unwrap_or(1);
+    let maintainers = delegate::maintainers(&keys?, threshold)?;
+    let number = maintainers.keys.len();
+    source.maintainers = Some(maintainers);
+    home.set_sources(&sources)?;
+    println!("{id}: from the next build on, its files are those that {threshold} of {number} sign");
+    Ok(())
+}
+
+fn sign_source(matches: &ArgMatches, now: Time) -> Result<()> {
+    let home = open(matches)?;
+    home.needs(Part::Source)?;
+    let path = given_path(matches, "path").context("a database or a folder is needed")?;
+    let out = given_path(matches, "out").map(PathBuf::as_path);
+    let (channel, id) = (one(matches, "channel"), one(matches, "id"));
+    let signed = source::sign(&home, channel, id, path, out, now)?;
+    println!(
+        "{id}: version {} with {} files, signed by {} keys: {}",
+        signed.version,
+        signed.files,
+        signed.signatures,
+        signed.path.display()
+    );
+    Ok(())
 }
 
 fn build_command(matches: &ArgMatches, now: Time) -> Result<()> {
@@ -466,11 +554,17 @@ fn rotate(matches: &ArgMatches, now: Time) -> Result<()> {
     home.needs(match role {
         "publisher" => Part::Publisher,
         "log" => Part::Log,
+        "source" => Part::Source,
         _ => Part::Witness,
     })?;
     repository::set_aside(&home, role, u64::try_from(now.unix()).unwrap_or_default())?;
     home.new_key(role)?;
-    println!("the key of {role} is new; owners have to put it into their policies:");
+    let who = if role == "source" {
+        "the channel's keeper has to delegate to it"
+    } else {
+        "owners have to put it into their policies"
+    };
+    println!("the key of {role} is new; {who}:");
     for verifier in home.verifiers(role)? {
         println!("{verifier}");
     }

@@ -1,12 +1,12 @@
 //! An operator's folder: keys, what is configured, and what is served.
 //!
 //! ```text
-//! HOME/operator.toml    name, set, parts (channel, publisher, log, witness), expiries
-//! HOME/sources.toml     the sources of the set
+//! HOME/operator.toml    name, set, parts (channel, publisher, log, source, witness), expiries
+//! HOME/sources.toml     the sources of the set, and which of them their own maintainers sign
 //! HOME/log.toml         whom the log takes statements from, and which witnesses it asks
 //! HOME/witness.toml     the logs that the witness knows
 //! HOME/keys/ROLE.key    secret keys (0600); ROLE.pub beside it is for others
-//! HOME/root.json        the root of the channel that a publisher attests for
+//! HOME/root.json        the root of the channel that a publisher attests for, or a source is signed for
 //! HOME/channel/         what is served
 //! HOME/log/             the log that is served
 //! HOME/state/           what a witness has cosigned, and the log's checkpoint in the making
@@ -34,6 +34,8 @@ pub(crate) enum Part {
     Publisher,
     /// Keeps a log.
     Log,
+    /// Maintains a source, and signs its files.
+    Source,
     /// Cosigns logs.
     Witness,
 }
@@ -99,6 +101,19 @@ pub(crate) struct SourceConfig {
     pub(crate) url: String,
     /// A database, or a folder of databases.
     pub(crate) path: PathBuf,
+    /// Who signs its files in place of the channel's keeper; they are not taken from `path` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) maintainers: Option<Maintainers>,
+}
+
+/// Those to whom a source is delegated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Maintainers {
+    /// How many of them have to sign.
+    pub(crate) threshold: u64,
+    /// Public keys, by maintainer: one, or an Ed25519 and an ML-DSA-44 key.
+    pub(crate) keys: Vec<Vec<String>>,
 }
 
 /// `log.toml`.
@@ -185,6 +200,7 @@ impl Home {
                 Part::Channel => &["root", "targets", "snapshot", "timestamp"][..],
                 Part::Publisher => &["publisher"],
                 Part::Log => &["log"],
+                Part::Source => &["source"],
                 Part::Witness => &["witness"],
             })
             .copied()
@@ -282,7 +298,7 @@ impl Home {
     /// # Errors
     /// A key is missing, or cannot be opened.
     pub(crate) fn verifiers(&self, role: &str) -> Result<Vec<Verifier>> {
-        if !matches!(role, "publisher" | "log" | "witness") {
+        if !matches!(role, "publisher" | "log" | "source" | "witness") {
             return Ok(Vec::new());
         }
         let name = self.key_name(role);

@@ -8,6 +8,7 @@ mod build;
 mod changes;
 mod clamav;
 mod command;
+mod delegate;
 mod files;
 mod home;
 mod http;
@@ -15,6 +16,7 @@ mod keys;
 mod log;
 mod mirror;
 mod repository;
+mod source;
 mod tree;
 mod witness;
 

@@ -13,10 +13,11 @@ use hf_trust::Time;
 use hf_trust::log::LogProof;
 use hf_trust::log::tile::Tile;
 use hf_trust::quorum::Bundle;
-use hf_trust::tuf::{Limits, Reply, Step, Trusted, Updater};
-use hf_update::channel::Mirror;
+use hf_trust::tuf::{Limits, Reply, Request, Step, Trusted, Updater};
+use hf_update::channel::{Mirror, delegated};
 use hf_update::{FetchOptions, Fetcher};
 
+use crate::delegate::FILE_LEN_MAX;
 use crate::files;
 
 /// Ours: no metadata file is longer.
@@ -57,7 +58,7 @@ pub(crate) fn mirror(
     let mut updater = Updater::new(trusted, now, Limits::default())?;
     let mut last = Vec::new();
     let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
-    while let Step::Fetch(request) = updater.step()? {
+    let mut ask = |copy: &Copy<'_>, updater: &mut Updater, request: &Request| -> Result<()> {
         let path = format!("{}/{}", layout::METADATA, request.file_name());
         match copy.mirror.read_if_there(&copy.fetcher, &path, request.max_bytes)? {
             Some(bytes) => {
@@ -66,6 +67,10 @@ pub(crate) fn mirror(
             }
             None => updater.reply(Reply::Missing)?,
         }
+        Ok(())
+    };
+    while let Step::Fetch(request) = updater.step()? {
+        ask(&copy, &mut updater, &request)?;
     }
     let targets = updater.targets().context("the channel has no targets")?.targets.clone();
     let mut logs: BTreeSet<String> = BTreeSet::new();
@@ -78,6 +83,9 @@ pub(crate) fn mirror(
         let path = format!("{}/{name}", layout::TARGETS);
         let bytes = copy.mirror.read(&copy.fetcher, &path, MANIFEST_LEN_MAX as u64)?;
         target.check_bytes(&bytes)?;
+        let manifest = Manifest::parse(&bytes)?;
+        delegated(&mut updater, &manifest, &mut |updater, request| ask(&copy, updater, request))?;
+        copy.delegated_files(&updater, &manifest)?;
         copy.release(set, &bytes, &mut logs)?;
         copy.put(&path, &bytes)?;
     }
@@ -110,6 +118,27 @@ pub(crate) fn mirror(
 }
 
 impl Copy<'_> {
+    /// Copies the files that maintainers of sources signed, for TUF clients that know nothing of manifests.
+    fn delegated_files(&mut self, updater: &Updater, manifest: &Manifest) -> Result<()> {
+        for source in &manifest.sources {
+            let role = updater.role_targets(&layout::source_role(&source.id));
+            let folder = layout::source_target(&manifest.set, &source.id, "");
+            for target in role.into_iter().flat_map(|role| role.targets.values()) {
+                let inside = target.path.strip_prefix(&folder).is_some_and(layout::is_plain_name);
+                let Some(name) = target.file_names(true).into_iter().next().filter(|_| inside)
+                else {
+                    continue;
+                };
+                let path = format!("{}/{name}", layout::TARGETS);
+                let max = target.length.min(FILE_LEN_MAX);
+                let bytes = self.mirror.read(&self.fetcher, &path, max)?;
+                target.check_bytes(&bytes)?;
+                self.put(&path, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Copies what a manifest names, its proofs, and the manifests before it.
     fn release(&mut self, set: &str, bytes: &[u8], logs: &mut BTreeSet<String>) -> Result<()> {
         let manifest = Manifest::parse(bytes)?;

@@ -3,6 +3,7 @@
 //! Promises: files that others are named by come first, `now.json` and `timestamp.json` last, so that a
 //! client sees the old or the new repository, and nothing between.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -13,9 +14,10 @@ use hf_trust::Time;
 use hf_trust::tuf::metadata::{Body, Header};
 use hf_trust::tuf::{
     Envelope, FileMeta, Role, RoleKeys, Root, Signature, Snapshot, Target, Targets, Timestamp,
-    TufKey,
+    TufKey, file_stem,
 };
 
+use crate::delegate::{self, SourceRole};
 use crate::files;
 use crate::home::Home;
 use crate::keys::{SecretKey, Signer};
@@ -67,7 +69,7 @@ impl<'a> Repository<'a> {
             delegations: None,
             extra: Default::default(),
         };
-        self.write_targets(targets)
+        self.write_targets(targets, BTreeMap::new(), &[])
     }
 
     /// Returns the newest root.
@@ -88,14 +90,21 @@ impl<'a> Repository<'a> {
         Ok(Envelope::parse(&Role::Root, &bytes)?)
     }
 
-    /// Puts a target, and signs everything that follows from it.
+    /// Publishes a release: its manifest when it is new, who signs for which source, and what they signed.
     ///
     /// # Errors
     /// A key or the disk fails.
-    pub(crate) fn put_target(&self, target: Target) -> Result<()> {
+    pub(crate) fn publish(&self, manifest: Option<Target>, roles: &[SourceRole]) -> Result<()> {
         let mut targets = self.targets()?.signed;
-        targets.targets.insert(target.path.clone(), target);
-        self.renew_targets(targets)
+        if let Some(target) = manifest {
+            targets.targets.insert(target.path.clone(), target);
+        }
+        targets.delegations = delegate::delegations(roles);
+        for role in roles {
+            let name = format!("{}.{}.json", role.version, file_stem(&role.delegated.name));
+            files::write(&self.path(&name), &role.bytes)?;
+        }
+        self.renew_targets(targets, roles)
     }
 
     /// Signs the targets, as they are, anew.
@@ -103,14 +112,32 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// A key or the disk fails.
     pub(crate) fn refresh(&self) -> Result<()> {
-        self.renew_targets(self.targets()?.signed)
+        self.renew_targets(self.targets()?.signed, &[])
     }
 
-    fn renew_targets(&self, mut targets: Targets) -> Result<()> {
+    /// Returns the metadata of a delegated role that clients have now.
+    ///
+    /// # Errors
+    /// The disk fails, or the snapshot is damaged.
+    pub(crate) fn delegated(&self, role: &str) -> Result<Option<Vec<u8>>> {
+        let meta = self.snapshot()?.meta;
+        let Some(meta) = meta.get(&format!("{role}.json")) else { return Ok(None) };
+        let name = format!("{}.{}.json", meta.version, file_stem(role));
+        files::read_if_there(&self.path(&name), LEN_MAX)
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        let timestamp = self.timestamp()?.context("the channel has no timestamp")?;
+        let version = timestamp.signed.snapshot.version;
+        let bytes = files::read(&self.path(&format!("{version}.snapshot.json")), LEN_MAX)?;
+        Ok(Envelope::parse(&Role::Snapshot, &bytes)?.signed)
+    }
+
+    fn renew_targets(&self, mut targets: Targets, roles: &[SourceRole]) -> Result<()> {
         let version = targets.header.version + 1;
         let expires = self.expires(self.home.operator.expiry_days.targets);
         targets.header = Header::new(version, expires);
-        self.write_targets(targets)
+        self.write_targets(targets, self.snapshot()?.meta, roles)
     }
 
     /// Signs snapshot and timestamp anew, which keeps clients from calling the channel stale.
@@ -118,11 +145,7 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// A key or the disk fails.
     pub(crate) fn refresh_timestamp(&self) -> Result<()> {
-        let snapshot = self.timestamp()?.context("the channel has no timestamp")?;
-        let version = snapshot.signed.snapshot.version;
-        let bytes = files::read(&self.path(&format!("{version}.snapshot.json")), LEN_MAX)?;
-        let old: Envelope<Snapshot> = Envelope::parse(&Role::Snapshot, &bytes)?;
-        self.write_snapshot(old.signed.meta)
+        self.write_snapshot(self.snapshot()?.meta)
     }
 
     /// Returns the current targets.
@@ -130,11 +153,8 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// They are missing or damaged.
     pub(crate) fn targets(&self) -> Result<Envelope<Targets>> {
-        let timestamp = self.timestamp()?.context("the channel has no timestamp")?;
-        let version = timestamp.signed.snapshot.version;
-        let bytes = files::read(&self.path(&format!("{version}.snapshot.json")), LEN_MAX)?;
-        let snapshot: Envelope<Snapshot> = Envelope::parse(&Role::Snapshot, &bytes)?;
-        let meta = snapshot.signed.meta.get("targets.json");
+        let meta = self.snapshot()?.meta;
+        let meta = meta.get("targets.json");
         let version = meta.context("the snapshot names no targets")?.version;
         let bytes = files::read(&self.path(&format!("{version}.targets.json")), LEN_MAX)?;
         Ok(Envelope::parse(&Role::Targets, &bytes)?)
@@ -145,15 +165,20 @@ impl<'a> Repository<'a> {
         Ok(bytes.map(|bytes| Envelope::parse(&Role::Timestamp, &bytes)).transpose()?)
     }
 
-    fn write_targets(&self, targets: Targets) -> Result<()> {
+    /// Writes the targets, and a snapshot of them, of these roles, and of what it named before.
+    fn write_targets(&self, targets: Targets, mut meta: Meta, roles: &[SourceRole]) -> Result<()> {
         let version = targets.header.version;
         let bytes = sign(targets, &self.home.keys("targets")?)?;
         files::write(&self.path(&format!("{version}.targets.json")), &bytes)?;
-        let meta = [("targets.json".to_owned(), FileMeta::of(version, &bytes))];
-        self.write_snapshot(meta.into())
+        meta.insert("targets.json".to_owned(), FileMeta::of(version, &bytes));
+        for role in roles {
+            let file = FileMeta::of(role.version, &role.bytes);
+            meta.insert(format!("{}.json", role.delegated.name), file);
+        }
+        self.write_snapshot(meta)
     }
 
-    fn write_snapshot(&self, meta: std::collections::BTreeMap<String, FileMeta>) -> Result<()> {
+    fn write_snapshot(&self, meta: Meta) -> Result<()> {
         let last = self.timestamp()?.map(|timestamp| timestamp.signed);
         let version = last.as_ref().map_or(1, |last| last.snapshot.version + 1);
         let days = self.home.operator.expiry_days;
@@ -215,6 +240,9 @@ impl<'a> Repository<'a> {
     }
 }
 
+/// What a snapshot names.
+type Meta = BTreeMap<String, FileMeta>;
+
 /// The four roles.
 pub(crate) const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
 
@@ -255,12 +283,25 @@ fn set_role(root: &mut Root, role: &str, keys: &[SecretKey]) {
 }
 
 /// Signs metadata with all of these keys.
-fn sign<T: Body>(signed: T, keys: &[SecretKey]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// A key refuses.
+pub(crate) fn sign<T: Body>(signed: T, keys: &[SecretKey]) -> Result<Vec<u8>> {
     let mut envelope = Envelope::new(signed);
+    cosign(&mut envelope, keys)?;
+    Ok(envelope.to_bytes())
+}
+
+/// Adds the signatures of all of these keys to what others may have signed.
+///
+/// # Errors
+/// A key refuses.
+pub(crate) fn cosign<T: Body>(envelope: &mut Envelope<T>, keys: &[SecretKey]) -> Result<()> {
     for key in keys {
         let tuf = TufKey::new(key.public().clone());
         let signature = key.sign(&tuf.message(envelope.canonical()))?;
+        envelope.signatures.retain(|signature| signature.keyid != tuf.id());
         envelope.signatures.push(Signature::new(tuf.id(), &signature));
     }
-    Ok(envelope.to_bytes())
+    Ok(())
 }

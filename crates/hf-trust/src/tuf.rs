@@ -19,6 +19,6 @@ pub mod updater;
 pub use error::{Role, TufError};
 pub use key::TufKey;
 pub use metadata::{Envelope, FileMeta, Root, Signature, Snapshot, Targets, Timestamp};
-pub use role::{DelegatedRole, Delegations, Keys, RoleKeys, SuccinctRoles};
+pub use role::{DelegatedRole, Delegations, Keys, PathSet, RoleKeys, SuccinctRoles};
 pub use target::{Target, TargetCheck};
-pub use updater::{Limits, Reply, Request, Step, Stored, Trusted, Updater};
+pub use updater::{Limits, Reply, Request, Step, Stored, Trusted, Updater, file_stem};

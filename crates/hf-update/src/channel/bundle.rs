@@ -12,9 +12,10 @@ use hf_channel::layout::{self, is_plain_path};
 use hf_channel::{Digest, Manifest, Now, Stored};
 use hf_trust::Time;
 use hf_trust::quorum::bundle::BUNDLE_BYTES_MAX;
-use hf_trust::tuf::{Limits, Reply, Step, Trusted, Updater};
+use hf_trust::tuf::{Limits, Reply, Request, Step, Trusted, Updater};
 use serde::{Deserialize, Serialize};
 
+use super::delegated::delegated;
 use super::memory::{Memory, MemoryError};
 use super::mirror::{Mirror, MirrorError};
 use super::{Channel, Refusal, check};
@@ -103,11 +104,11 @@ fn copy(
     now: Time,
 ) -> Result<Exported, ExportError> {
     let mut out = Out { to, from, done: Exported::default() };
-    let metadata = out.metadata(channel, now)?;
     let kept = memory.last().map_err(ExportError::Memory)?;
     let kept = kept.ok_or_else(|| ExportError::Damaged("nothing was accepted yet".to_owned()))?;
     let damaged = |err: hf_channel::ManifestError| ExportError::Damaged(err.to_string());
     let manifest = Manifest::parse(&kept.manifest).map_err(damaged)?;
+    let metadata = out.metadata(channel, &manifest, now)?;
     let digest = Digest::of(&kept.manifest);
     let before = match options.since {
         None => None,
@@ -167,23 +168,28 @@ impl Out<'_> {
     fn metadata(
         &self,
         channel: &Channel,
+        manifest: &Manifest,
         now: Time,
     ) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
         let (mirror, fetcher) = self.from;
         let trusted = Trusted { root: channel.root.clone(), ..Trusted::default() };
-        let refused = |err| ExportError::Refused(Refusal::Tuf(err));
-        let mut updater = Updater::new(trusted, now, Limits::default()).map_err(refused)?;
+        let mut updater = Updater::new(trusted, now, Limits::default()).map_err(Refusal::from)?;
         let mut found = Vec::new();
-        while let Step::Fetch(request) = updater.step().map_err(refused)? {
+        let mut fetch = |updater: &mut Updater, request: &Request| -> Result<(), Refusal> {
             let path = format!("{}/{}", layout::METADATA, request.file_name());
             match mirror.read_if_there(fetcher, &path, request.max_bytes)? {
                 Some(bytes) => {
-                    updater.reply(Reply::Bytes(&bytes)).map_err(refused)?;
+                    updater.reply(Reply::Bytes(&bytes))?;
                     found.push((path, bytes));
                 }
-                None => updater.reply(Reply::Missing).map_err(refused)?,
+                None => updater.reply(Reply::Missing)?,
             }
+            Ok(())
+        };
+        while let Step::Fetch(request) = updater.step().map_err(Refusal::from)? {
+            fetch(&mut updater, &request)?;
         }
+        delegated(&mut updater, manifest, &mut fetch)?;
         found.sort_by_key(|(path, _)| path.ends_with("/timestamp.json"));
         let root = updater.root().header.version;
         let now = found.last().and_then(|(_, timestamp)| Now::new(root, timestamp));

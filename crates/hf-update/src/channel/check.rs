@@ -9,6 +9,7 @@ use hf_trust::quorum::{Accepted, Consistency, Offer, Refused, verify};
 use hf_trust::tuf::{Limits, Reply, Role, Step, Target, TufError, Updater};
 
 use super::Channel;
+use super::delegated::{WrongRole, delegated};
 use super::memory::{Memory, MemoryError};
 use super::mirror::{Mirror, MirrorError};
 use crate::fetch::{FetchErrorKind, Fetcher};
@@ -50,6 +51,9 @@ pub enum Refusal {
     /// Something does not fit together.
     #[error("refused (mix-and-match): {0}")]
     Mixed(String),
+    /// A file of a source is not signed by the role that it is delegated to.
+    #[error("refused (wrong-role): {0}")]
+    WrongRole(#[from] WrongRole),
     /// What is remembered here cannot be read or written.
     #[error("{}: {}", .0, .0.kind)]
     Memory(#[from] MemoryError),
@@ -66,6 +70,7 @@ impl Refusal {
             Self::Quorum(refused) => refused.attack(),
             Self::Manifest(_) => "malformed",
             Self::Mixed(_) => "mix-and-match",
+            Self::WrongRole(_) => "wrong-role",
         }
     }
 }
@@ -100,6 +105,13 @@ pub fn check(
     if manifest.set != channel.set {
         return Err(Refusal::Mixed(format!("the manifest is of the set {:?}", manifest.set)));
     }
+    let signed = delegated(&mut updater, &manifest, &mut |updater, request| {
+        reply(updater, request, mirror, fetcher)
+    });
+    for stored in updater.stored() {
+        memory.set_trusted(&stored)?;
+    }
+    signed?;
     let digest = Digest::of(&bytes);
     let path = layout::proofs(&digest);
     let bundle = mirror.read(fetcher, &path, BUNDLE_BYTES_MAX as u64)?;

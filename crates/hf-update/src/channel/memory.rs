@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hf_channel::{Changes, Digest, Manifest};
 use hf_trust::Time;
 use hf_trust::quorum::{Accepted, Offer, State, verify};
-use hf_trust::tuf::{Role, Stored, Trusted};
+use hf_trust::tuf::{Envelope, Role, Stored, Targets, Trusted};
 
 use super::{Channel, Refusal};
 use crate::store::write_whole;
@@ -70,6 +70,14 @@ impl Memory {
         for role in ["timestamp", "snapshot", "targets"] {
             if let Some(bytes) = self.read(&format!("tuf/{role}.json"))? {
                 local.insert(role.to_owned(), bytes);
+            }
+        }
+        let targets =
+            local.get("targets").map(|bytes| Envelope::<Targets>::parse(&Role::Targets, bytes));
+        let delegations = targets.and_then(|file| file.ok()?.signed.delegations);
+        for role in delegations.into_iter().flat_map(|delegations| delegations.roles) {
+            if let Some(bytes) = self.trusted_role(&role.name)? {
+                local.insert(role.name, bytes);
             }
         }
         Ok(Trusted { root, local })

@@ -6,8 +6,9 @@ use std::path::Path;
 use hf_channel::{Digest, Manifest, layout};
 use hf_trust::Time;
 use hf_trust::quorum::Accepted;
-use hf_trust::tuf::{Limits, Reply, Role, Step, Trusted, Updater};
+use hf_trust::tuf::{Limits, Reply, Request, Role, Step, Trusted, Updater};
 
+use super::delegated::delegated;
 use super::memory::{Kept, Memory};
 use super::{Channel, Refusal};
 
@@ -40,9 +41,9 @@ pub fn verify(
     let Some(Kept { manifest, .. }) = memory.last()? else { return Ok(None) };
     let digest = Digest::of(&manifest);
     let mut complaints = Vec::new();
-    let root_version = chain(channel, memory, &digest)?;
-    let Some((accepted, _)) = memory.recheck(channel, now)? else { return Ok(None) };
     let parsed = Manifest::parse(&manifest)?;
+    let root_version = chain(channel, memory, &digest, &parsed)?;
+    let Some((accepted, _)) = memory.recheck(channel, now)? else { return Ok(None) };
     let late = accepted.stale_by_seconds.map(|_| accepted.fresh_until);
     complaints.extend(late.map(|until| format!("stale: nobody vouches for it since {until}")));
     let mut files = 0;
@@ -68,9 +69,14 @@ pub fn verify(
     Ok(Some(Verified { manifest: parsed, accepted, root_version, files, complaints }))
 }
 
-/// Goes from the owner's root to the manifest through what is remembered. Whether it has expired by now is
-/// not asked: the network is, and it is told as staleness.
-fn chain(channel: &Channel, memory: &Memory, manifest: &Digest) -> Result<u64, Refusal> {
+/// Goes from the owner's root to the manifest, and to the roles of delegated sources, through what is
+/// remembered. Whether it has expired by now is not asked: the network is, and it is told as staleness.
+fn chain(
+    channel: &Channel,
+    memory: &Memory,
+    digest: &Digest,
+    manifest: &Manifest,
+) -> Result<u64, Refusal> {
     let trusted = Trusted { root: channel.root.clone(), ..Trusted::default() };
     let then = memory.accepted_at().unwrap_or(Time::from_unix(0));
     let mut updater = Updater::new(trusted, then, Limits::default())?;
@@ -78,31 +84,39 @@ fn chain(channel: &Channel, memory: &Memory, manifest: &Digest) -> Result<u64, R
     let mut searched = false;
     loop {
         match updater.step()? {
-            Step::Fetch(request) => {
-                let bytes = match (&request.role, request.version) {
-                    (Role::Root, Some(version)) => memory.root(version)?,
-                    (role, _) => memory.trusted_role(role.name())?,
-                };
-                match bytes {
-                    Some(bytes) => updater.reply(Reply::Bytes(&bytes))?,
-                    None => updater.reply(Reply::Missing)?,
-                }
-            }
+            Step::Fetch(request) => remembered(&mut updater, &request, memory)?,
             Step::Current if !searched => {
                 searched = true;
                 updater.search(&path)?;
             }
             Step::Found(target) => {
                 let named = target.hashes.get("sha256").map(String::as_str);
-                if named != Some(manifest.to_string().as_str()) {
+                if named != Some(digest.to_string().as_str()) {
                     let why = "the metadata name another manifest than the one accepted";
                     return Err(Refusal::Mixed(why.to_owned()));
                 }
-                return Ok(updater.root().header.version);
+                break;
             }
             Step::Current | Step::NotFound => {
                 return Err(Refusal::Mixed(format!("the metadata do not name {path}")));
             }
         }
     }
+    delegated(&mut updater, manifest, &mut |updater, request| {
+        remembered(updater, request, memory)
+    })?;
+    Ok(updater.root().header.version)
+}
+
+/// Replies with what is remembered.
+fn remembered(updater: &mut Updater, request: &Request, memory: &Memory) -> Result<(), Refusal> {
+    let bytes = match (&request.role, request.version) {
+        (Role::Root, Some(version)) => memory.root(version)?,
+        (role, _) => memory.trusted_role(role.name())?,
+    };
+    match bytes {
+        Some(bytes) => updater.reply(Reply::Bytes(&bytes))?,
+        None => updater.reply(Reply::Missing)?,
+    }
+    Ok(())
 }
