@@ -331,6 +331,10 @@ file_types! {
     Ewf = "EWF", false;
     /// What OpenSSL encrypted with a password.
     OpensslSalted = "OPENSSL_SALTED", false;
+    /// WebAssembly module or component.
+    Wasm = "WASM", false;
+    /// Resources of .NET.
+    Resources = "RESOURCES", false;
 }
 
 impl FileType {

@@ -1,4 +1,4 @@
-//! Documents: OLE2, PDF, RTF, OneNote, Flash, and XML that carries binary parts.
+//! Documents: OLE2, PDF, RTF, OneNote, Flash, sheets and queries in text, and XML that carries binary parts.
 
 use crate::Format;
 
@@ -8,6 +8,7 @@ pub(crate) mod cipher;
 mod hwp3;
 mod le;
 mod msxml;
+mod office_query;
 mod office_xml;
 mod ole1;
 mod ole2;
@@ -16,6 +17,7 @@ mod pdf;
 mod postscript;
 mod rtf;
 mod swf;
+mod sylk;
 mod xdp;
 mod xlsb;
 
@@ -33,5 +35,7 @@ pub(crate) static FORMATS: &[Format] = &[
     xlsb::FORMAT,
     hwp3::FORMAT,
     office_xml::FORMAT,
+    office_query::FORMAT,
+    sylk::FORMAT,
     postscript::FORMAT,
 ];

@@ -1,4 +1,4 @@
-//! Executables: PE, ELF, Mach-O, and those of virtual machines; shortcuts to programs.
+//! Executables: PE, ELF, Mach-O, and those of virtual machines; their resources; shortcuts to programs.
 //!
 //! Besides the formats this holds the loader's view, to which signatures refer by entry point and section.
 
@@ -17,18 +17,22 @@ pub(crate) mod macho;
 pub(crate) mod macho_universal;
 pub(crate) mod pe;
 pub(crate) mod pyc;
+pub(crate) mod resources;
 mod strings;
+pub(crate) mod wasm;
 
 /// The formats of this group.
 pub(crate) static FORMATS: &[Format] = &[
     pe::FORMAT,
     dotnet::FORMAT,
+    resources::FORMAT,
     elf::FORMAT,
     macho::FORMAT,
     macho_universal::FORMAT,
     java::FORMAT,
     dex::FORMAT,
     pyc::FORMAT,
+    wasm::FORMAT,
     lnk::FORMAT,
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! Yields: the user strings as one text, the names as another, and each resource. Facts: version of the
 //! runtime, streams. Nothing is yielded under ClamAV's quirks: it does not.
-//! Leaves out: tables and code; what is packed inside a `.resources` container beyond its own bytes.
+//! Leaves out: tables and code; `.resources` are objects of their own type.
 //! Limits: [`STREAMS_MAX`] streams, [`RESOURCES_MAX`] resources, all together no larger than the file.
 //! Hostile input: a part that is cut is left out with a defect; the rest is handed over.
 //! Sources: [1] ECMA-335, partition II, §24 and §25.
@@ -23,7 +23,7 @@ pub(crate) static FORMAT: Format = Format {
     doc: FormatDoc {
         recognised_by: "a PE with a CLR header",
         yields: "user strings, names, resources",
-        leaves_out: "tables and code; the inside of `.resources`",
+        leaves_out: "tables and code; see `resources` for the inside of `.resources`",
         limits: "16 streams, 256 resources",
         sources: "ECMA-335, partition II",
     },

@@ -83,6 +83,11 @@ const OURS: &[Magic] = &[
     (20, &[0xdc, 0xa7, 0xc4, 0xfd], FileType::Zoo),
     (7, b"**ACE**", FileType::Ace),
     (0, b"dex\n0", FileType::Dex),
+    // A module of version 1, and a component.
+    (0, b"\0asm\x01\0\0\0", FileType::Wasm),
+    (0, b"\0asm\x0d\0\x01\0", FileType::Wasm),
+    (0, &[0xce, 0xca, 0xef, 0xbe, 1, 0, 0, 0], FileType::Resources),
+    (0, &[0xce, 0xca, 0xef, 0xbe, 2, 0, 0, 0], FileType::Resources),
     (0, b"LZIP\0", FileType::Lzip),
     (0, b"LZIP\x01", FileType::Lzip),
     (0, b"\x89LZO\0\r\n\x1a\n", FileType::Lzop),
