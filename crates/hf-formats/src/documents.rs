@@ -2,8 +2,10 @@
 
 use crate::Format;
 
+pub(crate) use office_xml::unescape;
+
 mod activemime;
-mod base64_parts;
+pub(crate) mod base64_parts;
 pub(crate) mod cipher;
 mod hwp3;
 mod le;

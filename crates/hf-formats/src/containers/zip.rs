@@ -3,26 +3,30 @@
 //! Yields: one child per entry and per way in which its headers can be read. Tools disagree on what a
 //! zip holds, so this is the union: the entries of the last central directory, and every local
 //! header outside their data (of streaming tools, of archives in front, of what was cut or hidden);
-//! where central and local header differ in method, encryption or size, both readings.
+//! where central and local header differ in method, encryption or size, both readings. Entries that the manifest
+//! of an OpenDocument package calls encrypted come out once as they are and once opened.
 //! Leaves out: entries whose data is inside another entry's data (they are in that child); methods 7, 10,
 //! 16, 18, 19, 94, 96, 97 and PKWARE's strong encryption, which are reported; archive comments.
 //! Limits: through `Sink`; at most 2^20 records of a directory; of entries that overlap others by more
 //! than two bytes only five are opened.
 //! Hostile input: no size, count or offset is believed; what came out of a damaged stream is a child;
 //! disagreements and wrong checksums are defects; an entry that no reading opens is reported.
-//! Sources: APPNOTE.TXT 6.3.10; WinZip's "AES Encryption Information" 1.04.
+//! Sources: APPNOTE.TXT 6.3.10; WinZip's "AES Encryption Information" 1.04; OpenDocument 1.3 part 2.
 
 mod crypto;
 mod entry;
 mod header;
 mod method;
+mod odf;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hf_core::{Child, ChildRole, Defect, FileType, Halt, Member, Reason, Sink, Stop};
 use memchr::memmem;
 
-use crate::bounded::Ended;
+use crate::bounded::{Ended, Unpacked, hand_over, unpack};
+use crate::codec::Inflate;
 use crate::reader::size;
 use crate::{Format, FormatDoc, Stage};
 pub(in crate::containers) use crypto::{Traditional, winzip_aes};
@@ -49,10 +53,12 @@ pub(super) const FORMAT: Format = Format {
         recognised_by: "`PK 03 04` at the start, or anywhere in a program",
         yields: "one child per entry and reading: central directory, local headers outside of it, and both \
              where they differ; methods stored, shrink, reduce, implode, deflate, deflate64, bzip2, \
-             LZMA, Zstandard, xz, PPMd; ZipCrypto and WinZip AES with the passwords of the content",
+             LZMA, Zstandard, xz, PPMd; ZipCrypto, WinZip AES and encrypted OpenDocument (Blowfish, \
+             AES; PBKDF2, Argon2id) with the passwords of the content",
         leaves_out: "methods 7, 10, 16, 18, 19, 94, 96, 97 and strong encryption (reported); comments",
-        limits: "2^20 directory records; five entries that overlap others; 128 MiB per decoder",
-        sources: "APPNOTE.TXT 6.3.10, WinZip AES 1.04",
+        limits: "2^20 directory records; five entries that overlap others; 128 MiB per decoder; 2^23 rounds \
+             of key derivation and 128 MiB of memory for OpenDocument",
+        sources: "APPNOTE.TXT 6.3.10, WinZip AES 1.04, OpenDocument 1.3",
     },
 };
 
@@ -61,6 +67,9 @@ const RECORDS_MAX: u32 = 1 << 20;
 /// ClamAV's: entries that may overlap, and bytes that are no overlap (verified with 1.4.6).
 const OVERLAPS_MAX: usize = 5;
 const OVERLAP_SLACK: usize = 2;
+/// Ours: bytes of a document's manifest, and entries of one name that it may mean.
+const MANIFEST_LEN_MAX: usize = 16 << 20;
+const SAME_NAME_MAX: usize = 4;
 /// Ours: entries of one object that are named when their data is not there.
 const LOST_MAX: usize = 100;
 
@@ -72,12 +81,15 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         entries: BTreeMap::new(),
         covered: BTreeMap::new(),
         lost: Vec::new(),
+        stored: BTreeMap::new(),
+        manifest: None,
         position: 0,
         records: 0,
         encrypted_told: false,
     };
     archive.walk_directory()?;
     archive.walk_rest()?;
+    archive.open_locked()?;
     archive.tell_lost();
     if Directory::find(object).is_none() {
         sink.defect(Defect::new(
@@ -98,6 +110,10 @@ struct Archive<'a, 's> {
     covered: BTreeMap<usize, usize>,
     /// Names of entries whose local header was not found.
     lost: Vec<(&'a [u8], Reason)>,
+    /// Stored entries by name, as far as a document's manifest may call them encrypted.
+    stored: BTreeMap<&'a [u8], Vec<&'a [u8]>>,
+    /// The manifest of a document with encrypted entries.
+    manifest: Option<Vec<u8>>,
     position: u32,
     records: u32,
     encrypted_told: bool,
@@ -337,8 +353,8 @@ impl<'a> Archive<'a, '_> {
     /// ClamAV's rules, which scan whatever comes out.
     fn hand_over(
         &mut self,
-        name: &[u8],
-        content: &Content<'_>,
+        name: &'a [u8],
+        content: &Content<'a>,
         reading: &Reading,
         fits: bool,
         told: &mut BTreeSet<(usize, u32)>,
@@ -349,7 +365,80 @@ impl<'a> Archive<'a, '_> {
         if data.is_empty() || !wanted || !told.insert((data.len(), content.crc32)) {
             return Ok(());
         }
+        self.remember(name, content);
         self.sink.child(Child { name, data, role: ChildRole::Member })
+    }
+
+    /// Keeps what a document with encrypted entries needs.
+    fn remember(&mut self, name: &'a [u8], content: &Content<'a>) {
+        let bytes = &content.bytes;
+        let is_locked = || memmem::find(bytes, b"encryption-data").is_some();
+        if name == odf::MANIFEST && bytes.len() <= MANIFEST_LEN_MAX && is_locked() {
+            self.manifest = Some(bytes.to_vec());
+        } else if let Cow::Borrowed(bytes) = bytes {
+            let same = self.stored.entry(name).or_default();
+            if same.len() < SAME_NAME_MAX {
+                same.push(*bytes);
+            }
+        }
+    }
+
+    /// Opens the entries that a document's manifest calls encrypted.
+    fn open_locked(&mut self) -> Result<(), Stop> {
+        let Some(manifest) = self.manifest.take() else { return Ok(()) };
+        let mut budget = odf::Budget::default();
+        for locked in odf::locked(&manifest) {
+            self.sink.poll()?;
+            let locked = match locked {
+                Ok(locked) => locked,
+                Err(name) => {
+                    self.sink.unscanned(&name, Reason::Encrypted);
+                    continue;
+                }
+            };
+            let Some(all) = self.stored.get(locked.name.as_slice()).cloned() else {
+                self.sink.unscanned(&locked.name, Reason::Encrypted);
+                continue;
+            };
+            for data in all {
+                self.open_one(&locked, data, &mut budget)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_one(
+        &mut self,
+        locked: &odf::Locked,
+        data: &[u8],
+        budget: &mut odf::Budget,
+    ) -> Result<(), Stop> {
+        for idx in 0..self.passwords.list(self.sink).len() {
+            self.sink.poll()?;
+            let password = self.passwords.list(self.sink).get(idx).cloned().unwrap_or_default();
+            let (plain, proven) = match locked.open(data, &password, budget) {
+                odf::Opened::Proven(plain) => (plain, true),
+                odf::Opened::Unproven(plain) => (plain, false),
+                odf::Opened::Wrong => continue,
+                odf::Opened::TooCostly => {
+                    let reason = Reason::FormatLimit("rounds of key derivation".into());
+                    self.sink.unscanned(&locked.name, reason);
+                    return Ok(());
+                }
+            };
+            let is_plain = plain.starts_with(&LOCAL);
+            let unpacked = if is_plain {
+                Unpacked { bytes: plain, ended: Ended::Whole }
+            } else {
+                unpack(Inflate::raw(plain.as_slice()), 0, self.sink)?
+            };
+            if proven || unpacked.ended == Ended::Whole {
+                self.passwords.worked(idx);
+                return hand_over(&unpacked, &locked.name, ChildRole::Member, self.sink);
+            }
+        }
+        self.sink.unscanned(&locked.name, Reason::Encrypted);
+        Ok(())
     }
 
     /// Tells what the headers say of an entry; both, when they do not say the same.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::le::find_from;
 
 /// Decodes base64; other characters are skipped, and a `=` starts a new group.
-pub(super) fn decode(text: &[u8]) -> Vec<u8> {
+pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count) = (0u32, 0u32);
     for byte in text {
@@ -33,15 +33,15 @@ pub(super) fn decode(text: &[u8]) -> Vec<u8> {
 
 /// One element: its attributes and its text, as ranges of the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// From behind the name to `>`.
-    pub(super) attributes: Range<usize>,
+    pub(crate) attributes: Range<usize>,
     /// From behind `>` to the next `<`.
-    pub(super) text: Range<usize>,
+    pub(crate) text: Range<usize>,
 }
 
 /// Finds elements by their local name, whatever their prefix and however broken the rest.
-pub(super) fn elements<'a>(
+pub(crate) fn elements<'a>(
     object: &'a [u8],
     name: &'static str,
 ) -> impl Iterator<Item = Element> + 'a {
@@ -76,7 +76,7 @@ fn is_name(byte: u8) -> bool {
 }
 
 /// Returns an attribute's value by its local name.
-pub(super) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(crate) fn attribute<'a>(attributes: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut off = 0usize;
     loop {
         let found = find_from(attributes, name.as_bytes(), off)?;

@@ -1,4 +1,4 @@
-//! The ciphers of documents: RC4, and AES in CBC and ECB mode without padding rules.
+//! The ciphers of documents: RC4, and AES in CBC, CTR and ECB mode without padding rules.
 //!
 //! Promises: never panics on lengths; an incomplete last block is left out.
 //! Leaves out: encryption of documents (only what key derivation needs of it), constant time: the keys
@@ -109,6 +109,22 @@ pub(crate) fn cbc_encrypt(key: &[u8], iv: [u8; BLOCK_LEN], data: &[u8]) -> Optio
 pub(crate) fn ecb_decrypt(key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
     let aes = Aes::new(key)?;
     Some(blocks(data).flat_map(|block| aes.decrypt(block)).collect())
+}
+
+/// Encrypts or decrypts AES-CTR with a counter of 32 bits at the end of the first block, as GCM counts; none when
+/// the key has no AES length.
+pub(crate) fn ctr(key: &[u8], first: [u8; BLOCK_LEN], data: &[u8]) -> Option<Vec<u8>> {
+    let aes = Aes::new(key)?;
+    let mut counter = first;
+    let mut out = Vec::with_capacity(data.len());
+    for block in data.chunks(BLOCK_LEN) {
+        let stream = aes.encrypt(counter);
+        out.extend(block.iter().zip(stream).map(|(byte, stream)| byte ^ stream));
+        if let Some(number) = counter.last_chunk_mut::<4>() {
+            *number = u32::from_be_bytes(*number).wrapping_add(1).to_be_bytes();
+        }
+    }
+    Some(out)
 }
 
 /// Cuts PKCS #7 padding off when it looks like padding.

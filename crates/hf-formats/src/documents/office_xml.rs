@@ -10,7 +10,7 @@
 //! §18.14 (links); [2] MS-OFFMACRO2 §2.2.1.1 (macro sheets); [3] OpenDocument 1.3 part 2 §3.4.2 (encryption),
 //! part 3 §3.1.2 (flat documents).
 
-use hf_core::{Child, ChildRole, FileType, Halt, Reason, ScanOptions, Sink, Stop};
+use hf_core::{Child, ChildRole, FileType, Halt, ScanOptions, Sink, Stop};
 use memchr::memmem;
 
 use super::base64_parts::{Element, attribute, decode, elements};
@@ -281,14 +281,14 @@ fn open_document(object: &[u8], sink: &mut dyn Sink) -> Result<(), Stop> {
         give(if name.is_empty() { "module" } else { &name }, &text, sink)?;
     }
     if elements(object, "encryption-data").next().is_some() {
+        // The package around it opens what it can, and names what it cannot.
         sink.fact("office.encrypted", "true");
-        sink.unscanned(b"", Reason::Encrypted);
     }
     Ok(())
 }
 
 /// Resolves references; unknown ones stay.
-fn unescape(text: &[u8]) -> String {
+pub(crate) fn unescape(text: &[u8]) -> String {
     let mut out = String::new();
     let text = String::from_utf8_lossy(text);
     let mut rest = text.as_ref();

@@ -283,11 +283,11 @@ impl Checks {
 pub(super) struct Passwords(Option<Vec<Vec<u8>>>);
 
 impl Passwords {
-    fn list(&mut self, sink: &dyn Sink) -> &[Vec<u8>] {
+    pub(super) fn list(&mut self, sink: &dyn Sink) -> &[Vec<u8>] {
         self.0.get_or_insert_with(|| sink.passwords(FileType::Zip))
     }
 
-    fn worked(&mut self, idx: usize) {
+    pub(super) fn worked(&mut self, idx: usize) {
         if let Some(first) = self.0.as_mut().and_then(|list| list.get_mut(..=idx)) {
             first.rotate_right(1);
         }
