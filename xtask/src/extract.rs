@@ -29,11 +29,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     };
     let kind = hf_formats::identify(&object, None);
     open(&object, kind, &mut counter);
-    if counter.bytes == 0 {
-        // Other forms of the whole file come first.
+    if counter.bytes == 0 || kind == FileType::Msexe {
+        // Other forms of the whole file come first; a program is not what an installer's tool opens.
         for (off, kind) in hf_formats::embedded(&object, kind, &Limits::holdfast()) {
             open(object.get(off..).unwrap_or_default(), kind, &mut counter);
-            if counter.bytes > 0 {
+            if counter.bytes > 0 && kind != FileType::Msexe {
                 break;
             }
         }

@@ -47,6 +47,8 @@ pub(crate) struct Layer<'p> {
     /// How its text was given to the signatures.
     pub(crate) text: TextCopy,
     ancestors: Vec<FileType>,
+    /// What signatures are told it is, for what lies in it, where that is not its type.
+    called: Option<FileType>,
     max_icons: u32,
     clamav_quirks: bool,
     md5: OnceCell<[u8; 16]>,
@@ -72,6 +74,7 @@ impl<'p> Layer<'p> {
             retyped: Cell::new(None),
             text: TextCopy::None,
             ancestors: Vec::new(),
+            called: None,
             max_icons: limits.max_icons,
             clamav_quirks,
             md5: OnceCell::new(),
@@ -92,7 +95,7 @@ impl<'p> Layer<'p> {
     pub(crate) fn below(parent: &'p Layer<'p>, bytes: &'p [u8], normalised: bool) -> Self {
         let mut ancestors = parent.ancestors.clone();
         if !parent.normalised && !normalised {
-            ancestors.push(quirks::plain(parent.file_type));
+            ancestors.push(parent.called.unwrap_or(quirks::plain(parent.file_type)));
         }
         Self {
             parent: Some(parent),
@@ -102,6 +105,12 @@ impl<'p> Layer<'p> {
             max_icons: parent.max_icons,
             ..Self::top(bytes, &Limits::default(), parent.clamav_quirks)
         }
+    }
+
+    /// The layer takes the place of the one around it, by the type of that, which is how clamscan scans the message
+    /// that it makes of a `data:` URL.
+    pub(crate) fn take_place(&mut self) {
+        self.called = self.ancestors.pop();
     }
 
     /// Returns this layer and those around it, innermost first.

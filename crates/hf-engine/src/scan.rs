@@ -212,7 +212,13 @@ impl<'e> Scan<'e> {
         let mut embedded_off = None;
         layer.file_type = match child.role {
             ChildRole::Member => self.identify(data),
-            ChildRole::Typed(kind) | ChildRole::Normalised(kind) => kind,
+            ChildRole::Typed(kind) | ChildRole::Normalised(kind) => {
+                let is_message = kind == FileType::Mail && parent.file_type == FileType::Html;
+                if is_message && self.options().clamav_quirks {
+                    layer.take_place();
+                }
+                kind
+            }
             ChildRole::NormalisedText => FileType::TextAscii,
             ChildRole::Embedded { off, kind } => {
                 embedded_off = Some(off);

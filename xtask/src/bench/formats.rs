@@ -126,19 +126,19 @@ const ROWS: &[Row] = &[
     row(
         "ext4",
         &["mke2fs", "debugfs"],
-        "mke2fs -q -t ext4 -d tree out.img 256M; mv out.img out",
+        "mke2fs -q -t ext4 -d tree out.img 96M; mv out.img out",
         "mkdir into; debugfs -R 'rdump / into' out 2>log",
     ),
     row(
         "FAT32",
         &["mkfs.vfat", "mcopy"],
-        "mkfs.vfat -F 32 -C out 262144 >log; mcopy -s -i out tree ::",
+        "mkfs.vfat -F 32 -C out 98304 >log; mcopy -s -i out tree ::",
         "mkdir into; mcopy -s -i out ::tree into",
     ),
     row(
         "NTFS",
         &["mkntfs", "ntfscp", "7z"],
-        "truncate -s 256M out; mkntfs -qQF out; ntfscp -f out big big",
+        "truncate -s 96M out; mkntfs -qQF out; ntfscp -f out big big",
         "7z x -mmt=1 -ointo out >log",
     ),
     row(

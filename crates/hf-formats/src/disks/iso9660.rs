@@ -20,7 +20,6 @@ mod zisofs;
 use std::collections::BTreeSet;
 
 use hf_core::{FileType, Halt, Reason, Sink, Stop};
-use memchr::memmem;
 
 use super::files::{Extent, Files, path, utf16_be};
 use crate::reader::{Reader, aligned, size};
@@ -152,10 +151,13 @@ impl Tree {
 /// Finds the trees of further sessions, whose block numbers count from the start of the disk.
 fn later_sessions(object: &[u8]) -> Vec<Tree> {
     let first = FIRST_SECTOR.saturating_add(DESCRIPTORS_MAX).saturating_mul(SECTOR_LEN);
-    let rest = object.get(first..).unwrap_or_default();
-    memmem::find_iter(rest, b"\x01CD001\x01\0")
-        .filter(|at| at.is_multiple_of(SECTOR_LEN))
-        .filter_map(|at| Tree::read(object, first.saturating_add(at)))
+    let begins =
+        |at: &usize| object.get(*at..).is_some_and(|rest| rest.starts_with(b"\x01CD001\x01\0"));
+    // A look at each sector, which is far less to read than a search through the disk.
+    (first..object.len())
+        .step_by(SECTOR_LEN)
+        .filter(begins)
+        .filter_map(|at| Tree::read(object, at))
         .filter(|tree| tree.holds(object))
         .take(SESSIONS_MAX)
         .collect()

@@ -133,6 +133,18 @@ const CASES: &[Case] = &[
         )],
         names: &["Body", "Parts"],
     },
+    Case {
+        what: "the message that is made of a data: URL takes the place of its page",
+        object: b"<html><body><img src=\"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7\">a</body></html>",
+        databases: &[(
+            "a.ldb",
+            "Page;Engine:51-255,Target:0,Container:CL_TYPE_HTML;0;474946383961\n\
+             Mail;Engine:51-255,Target:0,Container:CL_TYPE_MAIL;0;474946383961\n\
+             Any;Engine:51-255,Target:0,Container:CL_TYPE_ANY;0;68746d6c2d6e6f726d\n\
+             Html;Engine:51-255,Target:0,Container:CL_TYPE_HTML;0;68746d6c2d6e6f726d\n",
+        )],
+        names: &["Any", "Page"],
+    },
 ];
 
 #[test]
