@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{ClamdConfig, LogConfig, PathRights};
 use crate::log::Log;
+use crate::room::NowAndThen;
 use crate::scan::Peer;
 use crate::service::Service;
 
@@ -55,6 +56,8 @@ struct Shared {
     events: Option<Events>,
     connections: Arc<Semaphore>,
     peers: Mutex<HashMap<Peer, usize>>,
+    /// Connections that were closed at once.
+    closed: NowAndThen,
     /// The service runs as root, so that it can take over a client's rights.
     root: bool,
     own_uid: u32,
@@ -115,6 +118,7 @@ impl ClamdDoor {
             events,
             connections: Arc::new(Semaphore::new(config.max_connections.clamp(1, 1 << 20))),
             peers: Mutex::default(),
+            closed: NowAndThen::default(),
             root: uid.is_root(),
             own_uid: uid.as_raw(),
             reload: Semaphore::new(2),
@@ -163,7 +167,10 @@ impl ClamdDoor {
         let shared = Arc::clone(&self.0);
         let peer = who.peer();
         if !shared.enter(&peer) {
-            shared.log.warning(&format!("too many connections of {peer:?}: one is closed"));
+            if let Some(count) = shared.closed.count() {
+                let line = format!("too many connections of {peer:?}: {count} closed");
+                shared.log.warning(&line);
+            }
             return;
         }
         let permit = tokio::select! {

@@ -16,6 +16,7 @@ mod quarantine;
 pub mod routes;
 mod scan;
 mod tls;
+mod turns;
 pub mod views;
 
 use std::convert::Infallible;
@@ -29,13 +30,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use self::auth::Tokens;
 use self::patience::Patience;
 use self::routes::Caller;
-use crate::listen::{Address, ListenError, Listener, SocketAccess, Stream, seconds};
+use self::turns::Turns;
+use crate::listen::{Address, Arrival, ListenError, Listener, SocketAccess, Stream, seconds};
+use crate::room::{Place, Room};
 use crate::scan::{Client, Door, Peer};
 use crate::service::Service;
 
@@ -144,9 +146,7 @@ pub enum HttpError {
 struct Shared {
     config: HttpConfig,
     tokens: Option<Tokens>,
-    requests: Semaphore,
-    /// Connections that may still come.
-    room: Arc<Semaphore>,
+    turns: Turns,
     /// Where the quarantine is.
     quarantine: Option<PathBuf>,
     service: Service,
@@ -227,23 +227,23 @@ impl Http {
     /// # Errors
     /// A socket cannot be used.
     pub async fn serve(self, service: Service) -> io::Result<()> {
-        let room = Arc::new(Semaphore::new(self.config.max_connections.max(1)));
-        let requests = Semaphore::new(self.config.max_requests.max(1));
+        let room = Room::new(self.config.max_connections);
+        let turns = Turns::new(self.config.max_requests);
         let (config, tokens) = (self.config, self.tokens);
         let shared = Arc::new(Shared {
             config,
             tokens,
-            requests,
-            room: Arc::clone(&room),
+            turns,
             quarantine: self.quarantine,
             service: service.clone(),
         });
         let tls = self.tls.map(TlsAcceptor::from);
-        let serve = move |stream, peer: Peer, name: String| {
+        let serve = move |stream, arrival: Arrival| {
+            let Arrival { peer, name, place } = arrival;
             // Who comes by a socket file is known by the kernel, and nobody listens in.
             let tcp = matches!(peer, Peer::Address(_));
             let client = shared.service.client(Door::Http, &peer, name);
-            converse(Arc::clone(&shared), stream, tls.clone().filter(|_| tcp), client, tcp)
+            converse(Arc::clone(&shared), stream, tls.clone().filter(|_| tcp), client, (tcp, place))
         };
         Listener::serve_all(self.listeners, service, room, serve).await
     }
@@ -254,17 +254,18 @@ async fn converse(
     stream: Box<dyn Stream>,
     tls: Option<TlsAcceptor>,
     client: Client,
-    by_name: bool,
+    (by_name, place): (bool, Arc<Place>),
 ) {
     let Some(tls) = tls else {
-        return requests(shared, stream, Caller { client, certified: false, by_name }).await;
+        return requests(shared, stream, Caller { client, certified: false, by_name }, &place)
+            .await;
     };
     let greeted =
         tokio::time::timeout(seconds(shared.config.header_seconds), tls.accept(stream)).await;
     match greeted {
         Ok(Ok(stream)) => {
             let certified = stream.get_ref().1.peer_certificates().is_some();
-            requests(shared, Box::new(stream), Caller { client, certified, by_name }).await;
+            requests(shared, Box::new(stream), Caller { client, certified, by_name }, &place).await;
         }
         Ok(Err(error)) => {
             shared.service.log().info(&format!("http: {}: TLS: {error}", client.name()));
@@ -273,7 +274,7 @@ async fn converse(
     }
 }
 
-async fn requests(shared: Arc<Shared>, stream: Box<dyn Stream>, caller: Caller) {
+async fn requests(shared: Arc<Shared>, stream: Box<dyn Stream>, caller: Caller, place: &Place) {
     let answers = Arc::clone(&shared);
     let name = caller.client.name().to_owned();
     let answer = service_fn(move |request| {
@@ -293,7 +294,7 @@ async fn requests(shared: Arc<Shared>, stream: Box<dyn Stream>, caller: Caller) 
             ended = connection.as_mut() => break ended,
             () = shared.service.stopping() => {}
             () = tokio::time::sleep(CROWDED_IDLE) => {
-                if shared.room.available_permits() > 0 {
+                if !place.is_crowded() {
                     continue;
                 }
             }

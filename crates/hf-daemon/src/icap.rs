@@ -18,9 +18,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
-use crate::listen::{Address, ListenError, Listener, SocketAccess};
+use crate::listen::{Address, Arrival, ListenError, Listener, SocketAccess};
+use crate::room::Room;
 use crate::scan::Door;
 use crate::service::Service;
 
@@ -132,8 +132,6 @@ pub enum IcapError {
 struct Shared {
     config: IcapConfig,
     page: String,
-    /// Connections that may still come.
-    room: Arc<Semaphore>,
     service: Service,
 }
 
@@ -169,16 +167,13 @@ impl Icap {
     /// # Errors
     /// A socket cannot be used.
     pub async fn serve(self, service: Service) -> io::Result<()> {
-        let room = Arc::new(Semaphore::new(self.config.max_connections.max(1)));
-        let shared = Arc::new(Shared {
-            config: self.config,
-            page: self.page,
-            room: Arc::clone(&room),
-            service: service.clone(),
-        });
-        let serve = move |stream, peer, name: String| {
+        let room = Room::new(self.config.max_connections);
+        let shared =
+            Arc::new(Shared { config: self.config, page: self.page, service: service.clone() });
+        let serve = move |stream, arrival: Arrival| {
+            let Arrival { peer, name, place } = arrival;
             let client = shared.service.client(Door::Icap, &peer, name);
-            connection::converse(Arc::clone(&shared), stream, client)
+            connection::converse(Arc::clone(&shared), stream, client, place)
         };
         Listener::serve_all(self.listeners, service, room, serve).await
     }

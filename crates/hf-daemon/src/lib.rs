@@ -21,6 +21,7 @@ pub mod listen;
 pub mod log;
 pub mod logs;
 pub mod milter;
+pub mod room;
 pub mod run;
 pub mod scan;
 pub mod service;

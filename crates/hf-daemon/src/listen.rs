@@ -1,7 +1,7 @@
 //! Sockets on which doors wait, and who is at the other end.
 //!
 //! Promises: a socket file that another process still listens on is never taken away; connections beyond
-//! a door's limit wait unaccepted; when the service ends, what is being answered has a moment to finish.
+//! a door's limit wait (see [`crate::room`]); when the service ends, what is being answered has a moment to finish.
 //! Sources: unix(7).
 
 use std::fmt;
@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::room::{Place, Room};
 use crate::scan::Peer;
 use crate::service::Service;
 
@@ -129,7 +129,11 @@ impl Listener {
         let failed = |why: String| ListenError { address: address.clone(), why };
         let socket = match address {
             Address::Tcp(address) => std::net::TcpListener::bind(address)
-                .and_then(|socket| socket.set_nonblocking(true).map(|()| Socket::Tcp(socket)))
+                .and_then(|socket| {
+                    // Again: the library's queue is short, and who finds it full tries again after a second.
+                    rustix::net::listen(&socket, QUEUE)?;
+                    socket.set_nonblocking(true).map(|()| Socket::Tcp(socket))
+                })
                 .map_err(|error| failed(error.to_string()))?,
             Address::Unix(path) => Socket::Unix(open_unix(path, access).map_err(failed)?),
         };
@@ -161,11 +165,11 @@ impl Listener {
     pub async fn serve_all<F>(
         listeners: Vec<Self>,
         service: Service,
-        room: Arc<Semaphore>,
-        serve: impl Fn(Box<dyn Stream>, Peer, String) -> F + Clone + Send + Sync + 'static,
+        room: Arc<Room>,
+        serve: impl Fn(Box<dyn Stream>, Arrival) -> F + Clone + Send + Sync + 'static,
     ) -> io::Result<()>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = ()> + Send,
     {
         let mut tasks = JoinSet::new();
         for listener in listeners {
@@ -184,19 +188,18 @@ impl Listener {
         &self.address
     }
 
-    /// Accepts until the service ends; `serve` gets each connection. At most as many at once as
-    /// `room` has permits; more wait unaccepted.
+    /// Accepts until the service ends; `serve` gets each connection once `room` has a place for it.
     ///
     /// # Errors
     /// The socket cannot be used.
     pub async fn serve<F>(
         self,
         service: Service,
-        room: Arc<Semaphore>,
-        serve: impl Fn(Box<dyn Stream>, Peer, String) -> F,
+        room: Arc<Room>,
+        serve: impl Fn(Box<dyn Stream>, Arrival) -> F + Clone + Send + Sync + 'static,
     ) -> io::Result<()>
     where
-        F: Future<Output = ()> + Send + 'static,
+        F: Future<Output = ()> + Send,
     {
         let socket = match self.socket {
             Socket::Unix(socket) => AsyncSocket::Unix(tokio::net::UnixListener::from_std(socket)?),
@@ -205,20 +208,36 @@ impl Listener {
         let mut tasks = JoinSet::new();
         loop {
             let permit = tokio::select! {
-                permit = Arc::clone(&room).acquire_owned() => permit,
+                permit = room.wait() => permit,
                 () = service.stopping() => break,
             };
-            let Ok(permit) = permit else { break };
+            let Some(permit) = permit else { break };
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 () = service.stopping() => break,
             };
             match accepted {
                 Ok((stream, peer, name)) => {
-                    let work = serve(stream, peer, name);
+                    let Some(place) = room.enter(&peer, permit) else {
+                        if let Some(count) = room.closed.count() {
+                            let at = &self.address;
+                            let line =
+                                format!("{at}: too many connections of {name}: {count} closed");
+                            service.log().warning(&line);
+                        }
+                        continue;
+                    };
+                    let (serve, stopping) = (serve.clone(), service.clone());
                     tasks.spawn(async move {
-                        work.await;
-                        drop(permit);
+                        let place = Arc::new(place);
+                        let taken = tokio::select! {
+                            taken = place.take() => taken,
+                            () = stopping.stopping() => None,
+                        };
+                        if let Some(taken) = taken {
+                            serve(stream, Arrival { peer, name, place }).await;
+                            drop(taken);
+                        }
                     });
                     while tasks.try_join_next().is_some() {}
                 }
@@ -263,6 +282,20 @@ impl AsyncSocket {
 pub(crate) fn seconds(number: u64) -> Duration {
     Duration::from_secs(number.min(366 * 24 * 3600))
 }
+
+/// Who came, and the place that he has.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Who it is.
+    pub peer: Peer,
+    /// What logs call him.
+    pub name: String,
+    /// His place.
+    pub place: Arc<Place>,
+}
+
+/// Ours: connections that the kernel keeps until they are accepted; it may bound them further.
+const QUEUE: i32 = 4096;
 
 /// A connection.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

@@ -17,11 +17,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
 use self::policy::{Action, AddHeader, Policy};
 use self::skip::Skips;
-use crate::listen::{Address, ListenError, Listener, SocketAccess};
+use crate::listen::{Address, Arrival, ListenError, Listener, SocketAccess};
+use crate::room::Room;
 use crate::scan::Door;
 use crate::service::Service;
 
@@ -201,14 +201,19 @@ impl Milter {
     /// # Errors
     /// A socket cannot be used.
     pub async fn serve(self, service: Service) -> io::Result<()> {
-        let room = Arc::new(Semaphore::new(self.config.max_connections.max(1)));
+        let room = Room::new(self.config.max_connections);
         let policy = policy(&self.config);
         let service_of_all = service.clone();
         let shared = Shared { config: self.config, policy, skips: self.skips, service };
         let shared = Arc::new(shared);
-        let serve = move |stream, peer, name: String| {
+        let serve = move |stream, arrival: Arrival| {
+            let Arrival { peer, name, place } = arrival;
             let client = shared.service.client(Door::Milter, &peer, name);
-            connection::converse(Arc::clone(&shared), stream, client)
+            let talk = connection::converse(Arc::clone(&shared), stream, client);
+            async move {
+                talk.await;
+                drop(place);
+            }
         };
         Listener::serve_all(self.listeners, service_of_all, room, serve).await
     }

@@ -49,7 +49,7 @@ pub(super) async fn scan(
     if request.body().size_hint().lower() > bytes_max {
         return Err(Problem::too_large(bytes_max));
     }
-    let _permit = shared.requests.try_acquire().map_err(|_| Problem::busy())?;
+    let _turn = shared.turns.take(client).ok_or_else(Problem::busy)?;
     let deadline = Instant::now() + seconds(shared.config.request_seconds);
     let body = Body { shared, body: request.into_body(), left: bytes_max, deadline };
     match multipart {

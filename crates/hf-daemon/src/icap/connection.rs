@@ -19,13 +19,19 @@ use super::request::{HEADS_MAX, Method, Request};
 use super::{OnTrouble, Shared};
 use crate::intake::{Intake, IntakeError};
 use crate::listen::{Stream, seconds};
+use crate::room::Place;
 use crate::scan::{Client, ScanChoice};
 use crate::wire::{Wire, WireError};
 
 /// Speaks with a client until the end.
-pub(super) async fn converse(shared: Arc<Shared>, stream: Box<dyn Stream>, client: Client) {
+pub(super) async fn converse(
+    shared: Arc<Shared>,
+    stream: Box<dyn Stream>,
+    client: Client,
+    place: Arc<Place>,
+) {
     let wire = Wire::new(stream, seconds(shared.config.write_seconds));
-    let mut connection = Connection { shared, wire, client };
+    let mut connection = Connection { shared, wire, client, place };
     let ended = connection.run().await;
     let (status, why) = match &ended {
         Ok(()) | Err(Ended::Done | Ended::Wire(WireError::Closed | WireError::System(_))) => return,
@@ -48,6 +54,7 @@ struct Connection {
     shared: Arc<Shared>,
     wire: Wire<Box<dyn Stream>>,
     client: Client,
+    place: Arc<Place>,
 }
 
 /// Why a connection ends.
@@ -151,7 +158,7 @@ impl Connection {
                 filled = self.wire.fill(look) => filled,
                 () = service.stopping(), if len == 0 => return Ok(None),
             };
-            let crowded = self.shared.room.available_permits() == 0;
+            let crowded = self.place.is_crowded();
             match filled {
                 Err(WireError::TimedOut) if len == 0 && look < deadline && !crowded => {}
                 Err(WireError::TimedOut | WireError::Closed) if len == 0 => return Ok(None),

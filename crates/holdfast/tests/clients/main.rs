@@ -9,4 +9,5 @@ mod debian;
 mod fetched;
 mod mail;
 mod raw;
+mod samba;
 mod server;

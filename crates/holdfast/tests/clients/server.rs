@@ -30,7 +30,8 @@ impl Server {
         for name in ["db", "tree", "tree/sub"] {
             fs::create_dir(at(name)).expect("a folder can be made");
         }
-        let signature = "Test.Any:0:*:736f6d65206d61726b65642062797465\n";
+        let signature = "Test.Any:0:*:736f6d65206d61726b65642062797465\n\
+             Test.Eicar:0:*:58354f2150254041505b345c505a58353428505e2937434329377d2445494341522d\n";
         fs::write(at("db/a.ndb"), signature).expect("a file can be written");
         for (name, text) in
             [("tree/bad", MARKED), ("tree/good", b"nothing to see"), ("tree/sub/bad", MARKED)]

@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use crate::lab::{Daemon, Lab, eicar};
 
-/// Starts the daemon with a configuration of these lines more.
-fn start(lab: &Lab, more: &str) -> Daemon {
+/// Starts the daemon with a configuration of these lines more, and with these in its section of clamd.
+pub(crate) fn start(lab: &Lab, more: &str, clamd: &str) -> Daemon {
     let socket = lab.path("d.sock");
     let text = format!(
-        "[service]\nforeground = true\nworkers = 1\n[clamd]\nlocal-socket = {socket:?}\n\
+        "[service]\nforeground = true\nworkers = 1\n[clamd]\nlocal-socket = {socket:?}\n{clamd}\
          [content]\ndatabases = [{:?}]\n[log]\nfile = {:?}\n{more}",
         lab.path("db"),
         lab.path("d.log"),
@@ -70,7 +70,7 @@ fn its_life_is_told() {
     let lab = Lab::new();
     let events = format!("[events]\njson = {:?}\n", lab.path("events.json"));
     let limits = "[scan]\nmax-scan-bytes = 1000\n";
-    let mut daemon = start(&lab, &format!("{limits}{events}"));
+    let mut daemon = start(&lab, &format!("{limits}{events}"), "");
     let on = told(&lab, "protection-changed");
     assert_eq!(on[0]["holdfast"]["protection"]["on"], true);
     assert_eq!(told(&lab, "content-loaded")[0]["holdfast"]["signatures"], 2);
@@ -130,7 +130,7 @@ fn a_listener_of_syslog_hears_it() {
     let socket = lab.path("log");
     let listener = UnixDatagram::bind(&socket).unwrap();
     listener.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
-    let daemon = start(&lab, &format!("[events.syslog]\nsocket = {socket:?}\n"));
+    let daemon = start(&lab, &format!("[events.syslog]\nsocket = {socket:?}\n"), "");
     assert!(daemon.stream(&eicar()).ends_with(b"FOUND\n"));
     let mut heard = String::new();
     let mut buffer = [0u8; 65_536];

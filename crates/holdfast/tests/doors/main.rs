@@ -10,4 +10,5 @@ mod milter;
 mod postfix;
 mod program;
 mod squid;
+mod stale;
 mod support;

@@ -33,7 +33,8 @@ fn signatures() -> String {
     )
 }
 
-struct Source;
+/// Opens these signatures.
+pub(crate) struct Source;
 
 impl ContentSource for Source {
     fn open(&self) -> Result<Content, String> {

@@ -350,3 +350,51 @@ const LOCKED: &str = "\
     96504b01023f03330001006300d40d292b00000000510000008700000005002f000000000000002080a4\
     8100000000612e7478740a00200000000000010018000080ff44d138c101000000000000000000000000\
     000000000199070002004145030800504b05060000000001000100620000007f0000000000";
+
+#[test]
+fn a_reload_takes_another_action() {
+    let Some(mut stage) = Stage::set() else { return };
+    let with = |stage: &Stage, action: &str| {
+        settings(stage, "").replace("action = \"quarantine\"", &format!("action = {action:?}"))
+    };
+    let more = with(&stage, "report");
+    stage.guard(&more);
+    // Where only the rights for it get a file away.
+    fs::create_dir(stage.path("theirs")).unwrap();
+    std::os::unix::fs::chown(stage.path("theirs"), Some(4321), Some(4321)).unwrap();
+    let infected = stage.write_eicar("theirs/infected");
+    assert_denied(&infected);
+    stage.wait("it is told", |stage| told(stage, "finding").len() == 1);
+    let mut reloads = 0;
+    let mut reload = |stage: &Stage, action: &str| {
+        stage.configure(&with(stage, action));
+        assert!(stage.ask("reload").status.success());
+        reloads += 1;
+        stage.wait("settings", |stage| {
+            stage.log().matches("settings were read again").count() == reloads
+        });
+    };
+    reload(&stage, "quarantine");
+    assert!(stage.log().contains("action is \"quarantine\" from now on"), "{}", stage.log());
+    assert_denied(&infected);
+    stage.wait("it is taken", |_| !infected.exists());
+    stage.wait("one entry", |stage| quarantine(stage, &["list"]).len() == 1);
+    reload(&stage, "remove");
+    let second = stage.write_eicar("theirs/second");
+    assert_denied(&second);
+    stage.wait("it is removed", |_| !second.exists());
+    reload(&stage, "report");
+    let third = stage.write_eicar("theirs/third");
+    assert_denied(&third);
+    stage.wait("it is told", |stage| told(stage, "finding").len() == 4);
+    assert!(third.exists());
+    assert_eq!(quarantine(&stage, &["list"]).len(), 1);
+    // A value that is none changes nothing.
+    stage.configure(&with(&stage, "explode"));
+    let socket = stage.temp.path().join("socket");
+    let asked =
+        Command::new(HOLDFAST).args(["onaccess", "reload", "--socket"]).arg(socket).status();
+    assert!(asked.unwrap().success());
+    stage.wait("the refusal", |stage| stage.log().contains("settings stay as they are"));
+    assert_denied(&third);
+}

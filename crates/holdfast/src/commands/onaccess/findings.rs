@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
@@ -46,13 +47,24 @@ impl Response {
         Ok(Self::Guard(Box::new(Guard { action, packages, dry_run: false }), word))
     }
 
-    /// Returns the capabilities that it takes, besides those of guarding.
-    pub(super) fn capabilities(&self) -> Capabilities {
-        match self {
-            Self::Report => Capabilities::empty(),
-            // Whoever owns the folder, and whatever its rights are.
-            _ => Capabilities::DAC_OVERRIDE | Capabilities::FOWNER | Capabilities::CHOWN,
-        }
+    /// What any of them takes besides the capabilities of guarding, whoever owns the folder and whatever its
+    /// rights are. They are kept under `report`, too, since settings may be read again: beside `SYS_ADMIN`,
+    /// `SYS_PTRACE` and `SETUID`, which guarding takes, they open nothing that was closed.
+    pub(super) const CAPABILITIES: Capabilities =
+        Capabilities::DAC_OVERRIDE.union(Capabilities::FOWNER).union(Capabilities::CHOWN);
+}
+
+/// What is to be done from the next finding on, when settings were read again.
+#[derive(Clone, Default)]
+pub(super) struct Ordered(Arc<Mutex<Option<Response>>>);
+
+impl Ordered {
+    pub(super) fn set(&self, response: Response) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
+    }
+
+    fn take(&self) -> Option<Response> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -68,6 +80,7 @@ enum Told {
 pub(super) struct Sink {
     out: Option<File>,
     response: Response,
+    ordered: Ordered,
     like_clamav: bool,
     told: Told,
     limiter: Limiter,
@@ -77,13 +90,13 @@ impl Sink {
     /// Writes to a file, or to standard error without one.
     pub(super) fn new(
         log: Option<&Path>,
-        response: Response,
+        (response, ordered): (Response, Ordered),
         like_clamav: bool,
         events: EventsConfig,
     ) -> anyhow::Result<Self> {
         let out = log.map(open_log).transpose()?;
         let (told, limiter) = (Told::Later(events), Limiter::default());
-        Ok(Self { out, response, like_clamav, told, limiter })
+        Ok(Self { out, response, ordered, like_clamav, told, limiter })
     }
 
     fn tell(&mut self, kind: Kind) {
@@ -195,6 +208,9 @@ impl Findings for Sink {
     fn found(&mut self, finding: Finding) {
         let line = self.found_line(&finding);
         self.line(&line);
+        if let Some(response) = self.ordered.take() {
+            self.response = response;
+        }
         match &self.response {
             Response::Report => self.tell_finding(&finding, None),
             Response::LikeClamav(action) => {

@@ -5,17 +5,17 @@ use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use hf_core::{Limits, ScanOptions};
 use hf_events::EventsConfig;
-use hf_onaccess::{ClamdConf, ConfError, Content, Guard, Loaded, Settings};
+use hf_onaccess::{ActionWord, ClamdConf, ConfError, Content, Guard, Loaded, Settings};
 use hf_sig::PuaChoice;
 
 use super::super::exit;
 use super::super::quarantine::content_records;
-use super::findings::{Response, Sink};
+use super::findings::{Ordered, Response, Sink};
 use crate::clamav::quarantine::Action;
 use crate::content::{self, Wanted};
 use crate::display::{hex, safe_path};
@@ -142,9 +142,10 @@ pub(crate) fn run(orders: Orders) -> anyhow::Result<ExitCode> {
         Some(action) => Response::LikeClamav(action),
         None => Response::of(&settings, vault.as_deref())?,
     };
-    let more_capabilities = response.capabilities();
     let like_clamav = orders.clamd_conf.is_some();
-    let findings = Sink::new(settings.log.as_deref(), response, like_clamav, events)?;
+    let ordered = Ordered::default();
+    let findings =
+        Sink::new(settings.log.as_deref(), (response, ordered.clone()), like_clamav, events)?;
     // Only a pipe is the supervisor's; a terminal or nothing is somebody who tries the command.
     let heartbeat = std::io::stdin().as_fd().try_clone_to_owned().ok().filter(|fd| {
         let kind =
@@ -152,12 +153,25 @@ pub(crate) fn run(orders: Orders) -> anyhow::Result<ExitCode> {
         kind.is_ok_and(|kind| kind == rustix::fs::FileType::Fifo)
     });
     let databases = Databases { databases: settings.databases.clone(), like_clamav };
-    let begun = (settings.action, settings.touch_system_files);
+    let in_use = Mutex::new((settings.action, settings.touch_system_files, vault));
     let read = move || {
         let (settings, mut notes) = orders.settings()?;
-        // The rights for it were given up, or the vault is open.
-        if (settings.action, settings.touch_system_files) != begun {
-            notes.push("action and touch-system-files change when the guard is started".to_owned());
+        // What the command line says about findings counts more.
+        if orders.action().is_none() {
+            let (_, vault) = orders.of_the_machine().map_err(|error| format!("{error:#}"))?;
+            let wanted = (settings.action, settings.touch_system_files, vault);
+            let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
+            if wanted != *in_use {
+                let response = Response::of(&settings, wanted.2.as_deref());
+                ordered.set(response.map_err(|error| format!("{error:#}"))?);
+                let word = match settings.action {
+                    ActionWord::Report => "report",
+                    ActionWord::Quarantine => "quarantine",
+                    ActionWord::Remove => "remove",
+                };
+                notes.push(format!("action is {word:?} from now on"));
+                *in_use = wanted;
+            }
         }
         Ok((settings, notes))
     };
@@ -166,7 +180,7 @@ pub(crate) fn run(orders: Orders) -> anyhow::Result<ExitCode> {
         content: Arc::new(databases),
         findings: Box::new(findings),
         heartbeat,
-        more_capabilities,
+        more_capabilities: Response::CAPABILITIES,
     })
     .context("on-access guard")?;
     // At once: a thread may be in the middle of a scan for somebody who waits.
