@@ -3,6 +3,7 @@
 mod binhex;
 mod cms;
 mod decode;
+mod envelope;
 mod header;
 mod lines;
 mod message;
@@ -14,6 +15,7 @@ mod yenc;
 
 use crate::Format;
 
+pub(crate) use cms::{Element, element};
 pub(crate) use tnef::compressed_rtf;
 
 /// Returns the files in uuencoding and yEnc that stand in a text: names and contents.

@@ -3,9 +3,11 @@
 //!
 //! Promises: keys, their order and the layout are those of clamscan 1.4.6, for what both know; other facts follow under
 //! `Facts`. Objects that are other forms of the same content are left out.
-//! Leaves out: paths of temporary files; what ClamAV says of mails' bodies and of PDF objects beyond facts.
+//! Leaves out: paths of temporary files; the numbers by which ClamAV's parts of mails refer to objects.
 //! Needs: a report with [`hf_core::ScanOptions::full_tree`].
 //! Sources: clamscan 1.4.6 `--gen-json`.
+
+mod mail;
 
 use std::fmt::Write as _;
 
@@ -100,12 +102,26 @@ fn facts(node: &ObjectNode) -> Vec<(String, Json)> {
     let (mut pe, mut sections, mut imports) = (Vec::new(), Vec::new(), Vec::new());
     let (mut summary, mut document, mut streams) = (Vec::new(), Vec::new(), Vec::new());
     let (mut pdf, mut uris, mut imphash, mut others) = (Vec::new(), Vec::new(), None, Vec::new());
+    let mut objects: Vec<(&str, Vec<Json>)> = Vec::new();
+    let (body, parts) = mail::body(&node.facts);
     for (key, value) in &node.facts {
         let named = |table: &[(&str, &'static str, Kind)]| {
             let (_, name, kind) = table.iter().find(|(known, _, _)| known == key)?;
             Some(((*name).to_owned(), kind.json(value)))
         };
-        if let Some(field) = named(PE) {
+        if key == "mail.part" || key == "mail.boundary" {
+            continue;
+        }
+        if let Some((_, name)) = PDF_OBJECTS.iter().find(|(known, _)| known == key) {
+            let number = Kind::Number.json(value);
+            match objects.iter_mut().find(|(known, _)| known == name) {
+                Some((_, list)) => list.push(number),
+                None => objects.push((*name, vec![number])),
+            }
+        } else if key == "pdf.other_version" {
+            pdf.push(("BadVersion".to_owned(), Json::Bool(true)));
+            others.push((key.clone(), text(value)));
+        } else if let Some(field) = named(PE) {
             pe.push(field);
         } else if let Some(field) = named(PDF) {
             pdf.push(field);
@@ -132,7 +148,11 @@ fn facts(node: &ObjectNode) -> Vec<(String, Json)> {
         let at = entry.unwrap_or(pe.len());
         pe.insert(at, ("Sections".to_owned(), Json::List(sections)));
     }
+    pdf.extend(objects.into_iter().map(|(name, list)| (name.to_owned(), Json::List(list))));
+    pdf.sort_by_key(|(name, _)| PDF.iter().position(|(_, known, _)| known == name));
+    others.extend(parts.into_iter().map(|part| ("mail.part".to_owned(), text(part))));
     let groups = [
+        ("Body", body),
         ("PE", (!pe.is_empty()).then_some(Json::Object(pe))),
         ("ImportTable", (!imports.is_empty()).then_some(Json::List(imports))),
         ("Imphash", imphash),
@@ -238,17 +258,46 @@ const DOCUMENT: &[(&str, &str, Kind)] = &[
     ("ole2.company", "Company", Kind::Text),
     ("ole2.application_version", "Version", Kind::Number),
 ];
+/// Facts that are numbers of objects, and ClamAV's names of their lists.
+const PDF_OBJECTS: &[(&str, &str)] =
+    &[("pdf.jbig2_object", "JBIG2Objects"), ("pdf.javascript_object", "JavascriptObjects")];
+/// In ClamAV's order, in which they are written; names without a fact are put there otherwise.
 const PDF: &[(&str, &str, Kind)] = &[
     ("pdf.version", "PDFVersion", Kind::Text),
+    ("", "BadVersion", Kind::Flag),
+    ("", "JBIG2Objects", Kind::Number),
+    ("", "JavascriptObjects", Kind::Number),
     ("pdf.author", "Author", Kind::Text),
     ("pdf.creator", "Creator", Kind::Text),
     ("pdf.producer", "Producer", Kind::Text),
+    ("pdf.modified", "ModificationDate", Kind::Text),
+    ("pdf.created", "CreationDate", Kind::Text),
     ("pdf.title", "Title", Kind::Text),
     ("pdf.subject", "Subject", Kind::Text),
     ("pdf.keywords", "Keywords", Kind::Text),
-    ("pdf.modified", "ModificationDate", Kind::Text),
-    ("pdf.created", "CreationDate", Kind::Text),
+    ("pdf.count.javascript", "JavaScriptObjectCount", Kind::Number),
+    ("pdf.count.deflate", "DeflateObjectCount", Kind::Number),
+    ("pdf.count.ascii_hex", "AsciiHexDecodeObjectCount", Kind::Number),
+    ("pdf.count.ascii_85", "Ascii85DecodeObjectCount", Kind::Number),
+    ("pdf.count.embedded_files", "EmbeddedFileCount", Kind::Number),
+    ("pdf.count.images", "ImageCount", Kind::Number),
+    ("pdf.count.lzw", "LZWCount", Kind::Number),
+    ("pdf.count.run_length", "RunLengthDecodeCount", Kind::Number),
+    ("pdf.count.fax", "FaxDecodeCount", Kind::Number),
+    ("pdf.count.jbig2", "JBIG2DecodeCount", Kind::Number),
+    ("pdf.count.dct", "DCTDecodeCount", Kind::Number),
+    ("pdf.count.jpx", "JPXDecodeCount", Kind::Number),
+    ("pdf.count.crypt", "CryptCount", Kind::Number),
+    ("pdf.count.standard", "StandardCount", Kind::Number),
+    ("pdf.count.signatures", "SignedCount", Kind::Number),
+    ("pdf.count.open_actions", "OpenActionCount", Kind::Number),
+    ("pdf.count.launches", "LaunchCount", Kind::Number),
+    ("pdf.count.pages", "PageCount", Kind::Number),
+    ("pdf.count.rich_media", "RichMediaCount", Kind::Number),
+    ("pdf.count.acro_forms", "AcroFormCount", Kind::Number),
+    ("pdf.count.xfa", "XFACount", Kind::Number),
     ("pdf.encrypted", "Encrypted", Kind::Flag),
+    ("pdf.decryptable", "Decryptable", Kind::Flag),
 ];
 
 /// A value, with its members in the order in which they were put.
@@ -409,5 +458,32 @@ mod tests {
 }}"#
         );
         assert_eq!(metadata(&report, Some("x.zip")), want);
+    }
+
+    /// As clamscan 1.4.6 writes them, whatever the order of the facts.
+    #[test]
+    fn statistics_of_documents() {
+        let facts = [
+            ("pdf.encrypted", "true"),
+            ("pdf.title", "t"),
+            ("pdf.other_version", "9.9"),
+            ("pdf.javascript_object", "5"),
+            ("pdf.count.javascript", "2"),
+            ("pdf.javascript_object", "7"),
+        ];
+        let report = Report { objects: vec![node(None, "", &facts)], ..Report::default() };
+        let text = metadata(&report, None);
+        let want = r#"
+  "PDFStats":{
+    "BadVersion":true,
+    "JavascriptObjects":[
+      5,
+      7
+    ],
+    "Title":"t",
+    "JavaScriptObjectCount":2,
+    "Encrypted":true
+  },"#;
+        assert!(text.contains(want), "{text}");
     }
 }

@@ -17,11 +17,13 @@ use crate::{Format, FormatDoc, Stage};
 use crypt::Decryptor;
 use filters::Filtered;
 use objects::{Object, Objects};
+use stats::Stats;
 use value::{Dict, Lexer, Value};
 
 mod crypt;
 mod filters;
 mod objects;
+mod stats;
 mod value;
 
 /// Opens PDF.
@@ -105,6 +107,7 @@ struct Document<'a> {
     script_count: usize,
     uri_count: usize,
     obfuscated: bool,
+    stats: Stats,
 }
 
 /// An object's number and generation, by which it is decrypted; none inside of object streams.
@@ -142,6 +145,7 @@ impl<'a> Document<'a> {
                 }
             }
             self.relate(&value);
+            self.stats.note(object.number, &dicts(&value));
         }
         Ok(())
     }
@@ -212,6 +216,7 @@ impl<'a> Document<'a> {
             }
         }
         self.decryptor = Decryptor::new(encrypt, &self.id, &passwords);
+        sink.fact("pdf.decryptable", &self.decryptor.is_some().to_string());
         if self.decryptor.is_none() {
             self.lock(sink)?;
         }
@@ -254,6 +259,7 @@ impl<'a> Document<'a> {
             let source = data.get(off..lexer.off).unwrap_or_default();
             left = left.saturating_sub(source.len());
             self.relate(&value);
+            self.stats.note(u32::try_from(number).unwrap_or(u32::MAX), &dicts(&value));
             if let (Value::Text(text), Ok(number)) = (&value, u32::try_from(number))
                 && self.strings_len.saturating_add(text.len()) <= STRINGS_LEN_MAX
             {
@@ -526,9 +532,16 @@ impl<'a> Document<'a> {
     fn tell(&self, objects: &Objects, sink: &mut dyn Sink) -> Result<(), Stop> {
         let version = memchr::memmem::find(self.bytes, b"%PDF-")
             .and_then(|off| self.bytes.get(off.checked_add(5)?..off.checked_add(8)?));
-        if let Some(version) = version {
-            sink.fact("pdf.version", &String::from_utf8_lossy(version));
+        match version {
+            Some(version) if version.starts_with(b"1.") => {
+                sink.fact("pdf.version", &String::from_utf8_lossy(version));
+            }
+            Some(version) => {
+                sink.fact("pdf.other_version", &String::from_utf8_lossy(version));
+            }
+            None => {}
         }
+        self.stats.tell(sink);
         let streams = objects.list.iter().filter(|object| object.stream.is_some()).count();
         for (fact, count) in [
             ("pdf.objects", objects.list.len()),

@@ -41,14 +41,19 @@ const CONSTRUCTED: u8 = 0x20;
 
 /// One element: its tag, its content, and what is behind it.
 #[derive(Debug, Clone, Copy)]
-struct Element<'a> {
-    tag: u8,
-    content: &'a [u8],
-    behind: &'a [u8],
+pub(crate) struct Element<'a> {
+    /// The first byte.
+    pub(crate) tag: u8,
+    /// What is in it, as far as it is there.
+    pub(crate) content: &'a [u8],
+    /// What follows.
+    pub(crate) behind: &'a [u8],
+    /// Its length claims more.
+    pub(crate) is_cut: bool,
 }
 
 /// Reads an element; one without a length has everything up to its end mark.
-fn element(bytes: &[u8], depth: u32) -> Option<Element<'_>> {
+pub(crate) fn element(bytes: &[u8], depth: u32) -> Option<Element<'_>> {
     let (tag, rest) = bytes.split_first()?;
     if tag & 0x1f == 0x1f || depth > DEPTH_MAX {
         return None;
@@ -65,7 +70,7 @@ fn element(bytes: &[u8], depth: u32) -> Option<Element<'_>> {
         }
         let len = rest.len().saturating_sub(at.len());
         let behind = at.get(2..).unwrap_or_default();
-        return Some(Element { tag: *tag, content: rest.get(..len)?, behind });
+        return Some(Element { tag: *tag, content: rest.get(..len)?, behind, is_cut: false });
     }
     let (len, rest) = if *first < 0x80 {
         (count, rest)
@@ -77,7 +82,7 @@ fn element(bytes: &[u8], depth: u32) -> Option<Element<'_>> {
         (size(len), rest)
     };
     let (content, behind) = rest.split_at_checked(len.min(rest.len()))?;
-    Some(Element { tag: *tag, content, behind })
+    Some(Element { tag: *tag, content, behind, is_cut: content.len() < len })
 }
 
 /// Appends the bytes of a string that may be in pieces.

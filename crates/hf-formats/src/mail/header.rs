@@ -21,6 +21,8 @@ pub(super) struct Headers {
     pub(super) name: Option<Vec<u8>>,
     /// `Content-Disposition: attachment`, or another than `inline`.
     pub(super) attachment: bool,
+    /// The word of `Content-Disposition` as it stands there.
+    pub(super) disposed: Vec<u8>,
     /// Any header was seen.
     pub(super) any: bool,
     /// Identity, number and total of a part of a message that was cut up.
@@ -203,6 +205,9 @@ impl Headers {
         let value = words::decode(value);
         let (first, parameters) = split(&value);
         self.attachment |= first != b"inline";
+        if self.disposed.is_empty() {
+            self.disposed.clone_from(&first);
+        }
         self.counts.arguments = self.counts.arguments.max(parameters.len());
         for parameter in joined(&parameters) {
             if matches!(parameter.name.as_slice(), b"filename" | b"name") {

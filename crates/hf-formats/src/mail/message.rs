@@ -1,7 +1,7 @@
 //! Mail messages, mailboxes and MHTML.
 //!
 //! Yields: every part decoded, under its file name; enclosed messages as messages; files in uuencoding, yEnc and
-//! BinHex anywhere in a text.
+//! BinHex anywhere in a text. Facts: headers that people read, parts, links in texts.
 //! Leaves out: what `message/external-body` points to, and messages of PGP: both are told. Messages that were cut
 //! up (`message/partial`) are joined when their parts are in one mailbox, not under ClamAV's name.
 //! Limits: nesting of multiparts as `max_depth`; 10,000 parts; ClamAV's limits on headers and parts are only
@@ -16,6 +16,7 @@ use hf_core::{Child, ChildRole, FileType, Halt, Member, Reason, Sink, Stop};
 use memchr::memmem;
 
 use super::decode::{self, Encoding};
+use super::envelope::Told;
 use super::header::{self, Headers, Partial};
 use super::lines::{Lines, is_blank, starts_with_word};
 use super::multipart::{self, Piece};
@@ -45,6 +46,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         message_len: 0,
         again: 0,
         told: [false; LIMITS.len()],
+        facts: Told::default(),
         partials: BTreeMap::new(),
         partials_len: 0,
     };
@@ -124,6 +126,7 @@ struct Walk<'s> {
     /// Parts of the message that were read once more: of parts in one another they would multiply.
     again: u32,
     told: [bool; LIMITS.len()],
+    facts: Told,
     partials: BTreeMap<Vec<u8>, Cut>,
     partials_len: usize,
 }
@@ -146,6 +149,7 @@ impl Walk<'_> {
         self.message_len = message.len();
         self.again = 0;
         let start = first_header(message);
+        self.facts.headers(message, start, self.sink);
         self.readings(message, start, 0)
     }
 
@@ -157,6 +161,9 @@ impl Walk<'_> {
             if headers.any && (nth == 0 || self.again()) {
                 let body = part.get(body_off..).unwrap_or_default();
                 is_read |= !body.is_empty();
+                if nth == 0 {
+                    self.facts.part(&headers, depth, self.sink);
+                }
                 self.entity(&headers, body, depth)?;
             }
         }
@@ -388,6 +395,7 @@ impl Walk<'_> {
         // The links of a page are told by the page.
         if default == b"textpart" && !address::has_links(data) {
             address::tell(data, self.sink)?;
+            self.facts.links(data, self.sink);
         }
         let is_message =
             headers.is(b"message") && matches!(headers.subtype(), b"rfc822" | b"global" | b"news");
