@@ -7,6 +7,7 @@ use hf_core::{Defect, ExeKind, ExeView, FileType, Sink, Stop};
 use crate::Format;
 
 pub(crate) mod authenticode;
+pub(crate) mod catalog;
 pub(crate) mod dex;
 pub(crate) mod dotnet;
 pub(crate) mod elf;
@@ -34,6 +35,7 @@ pub(crate) static FORMATS: &[Format] = &[
     pyc::FORMAT,
     wasm::FORMAT,
     lnk::FORMAT,
+    catalog::FORMAT,
 ];
 
 /// Returns the loader's view of an executable, as far as its headers can be read.

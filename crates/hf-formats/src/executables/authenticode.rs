@@ -15,6 +15,7 @@ mod certificate;
 mod der;
 mod hash;
 
+use hf_core::Sink;
 use hf_core::signature::CertificateSig;
 use sha1::{Digest as _, Sha1};
 
@@ -44,6 +45,14 @@ pub fn check_signature(object: &[u8], rules: &[CertificateSig], now: u64) -> Sig
     Signed {
         blocked: rules.iter().position(named),
         trusted: message.holds(&places, &trusts, now).is_some(),
+    }
+}
+
+/// Tells the certificates in the signature of a PE file as facts, in the words of rules (`crb`).
+pub(crate) fn tell(object: &[u8], sink: &mut dyn Sink) {
+    let message = Places::read(object).and_then(|places| Message::read(places.message));
+    for certificate in message.iter().flat_map(|message| &message.certificates) {
+        sink.fact("pe.certificate", &certificate.in_words());
     }
 }
 

@@ -194,6 +194,7 @@ fn facts(object: &[u8], headers: &Headers, sink: &mut dyn Sink) {
     if let Some(off) = headers.overlay_off() {
         sink.fact("pe.overlay_off", &off.to_string());
     }
+    super::authenticode::tell(object, sink);
 }
 
 /// Version strings told as facts; ours.

@@ -46,6 +46,10 @@ const STREAM: u32 = 0x21;
 /// The first number of a type that the file itself names.
 const FIRST_NAMED: u32 = 0x40;
 
+/// How a serialised object begins and ends [2] §2.6.1, §2.6.3.
+const HEADER: &[u8] = &[0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+const END: u8 = 0x0b;
+
 /// What an entry's number for its type means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -232,7 +236,9 @@ fn value<'a>(
         Kind::Object => end.saturating_sub(reader.off()),
     };
     let data = reader.take_up_to(len);
-    Ok((kind, data, data.len() < len))
+    let has_header = data.starts_with(HEADER) || HEADER.starts_with(data);
+    let is_open = kind == Kind::Object && has_header && data.last() != Some(&END);
+    Ok((kind, data, is_open || data.len() < len))
 }
 
 /// In version 1 a type is the number of its name; -1 is none.
@@ -263,11 +269,9 @@ fn kind_2(number: u32) -> Kind {
 
 /// Returns the array of bytes that ends a serialised object, as a picture or a file has it.
 fn byte_array(data: &[u8]) -> Option<&[u8]> {
-    /// [2] §2.6.1: the record that begins a stream; §2.4.3.3: an array of a primitive type; §2.6.3: the end.
-    const HEADER: &[u8] = &[0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+    /// [2] §2.4.3.3: an array of a primitive type.
     const ARRAY: u8 = 0x0f;
     const BYTE: u8 = 2;
-    const END: u8 = 0x0b;
     let start = memchr::memmem::find(data.get(..data.len().min(16))?, HEADER)?;
     memchr::memchr_iter(ARRAY, data.get(start..)?).find_map(|at| {
         let mut reader = Reader::at(data, start.checked_add(at)?.checked_add(5)?);

@@ -21,7 +21,7 @@ const CARD_MODES: &[&str] = &["0", "1"];
 const NO_PARTITIONS: &str = "disk images are not divided into partitions yet";
 const NO_HWP3: &str = "HWP3 documents are not opened yet";
 const PCRE: &str = "expressions run in linear time, or with a limit of Holdfast's own";
-const NO_CERTS: &str = "Authenticode is not evaluated yet";
+const NO_CERTS: &str = "certificates are facts of `holdfast inspect` and of --gen-json";
 
 /// Every option.
 pub(crate) static OPTIONS: &[Opt] = &[

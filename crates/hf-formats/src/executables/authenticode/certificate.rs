@@ -1,5 +1,6 @@
 //! Certificates of signers, and their keys.
 
+use hf_core::hex::to_hex;
 use hf_core::signature::CertificateSig;
 use num_bigint::BigUint;
 use sha1::{Digest as _, Sha1};
@@ -73,6 +74,20 @@ impl<'a> Certificate<'a> {
             hash,
             signature,
         })
+    }
+
+    /// Returns what a rule says of a certificate: digests of subject, serial number and issuer, dates in seconds since
+    /// 1970, and the key's modulus.
+    pub(super) fn in_words(&self) -> String {
+        let sha1 = |bytes: &[u8]| to_hex(&Sha1::digest(bytes));
+        let (from, to) = self.valid.unwrap_or_default();
+        format!(
+            "subject={} serial={} issuer={} from={from} to={to} key={}",
+            sha1(self.subject),
+            sha1(self.serial),
+            sha1(self.issuer),
+            to_hex(self.modulus.strip_prefix(b"\0").unwrap_or(self.modulus))
+        )
     }
 
     pub(super) fn subject_sha1(&self) -> [u8; 20] {

@@ -1,0 +1,2 @@
+#![no_main]
+hf_fuzz::format_target!("catalog");
