@@ -169,7 +169,7 @@ mod tests {
         let place = tokio::time::timeout(now, other.take()).await.unwrap().unwrap();
         assert!(!other.is_crowded(), "of the other nobody waits, and one place is free");
         taken.pop();
-        tokio::time::timeout(now, &mut seventh).await.unwrap().unwrap();
+        drop(tokio::time::timeout(now, &mut seventh).await.unwrap().unwrap());
         drop((place, other, taken, seventh));
         places.clear();
         assert!(room.peers.lock().unwrap().is_empty());

@@ -222,57 +222,65 @@ impl World {
     }
 }
 
+impl World {
+    /// Two publishers, a log, and a source `feed` that two of three maintainers sign.
+    fn with_maintainers(publisher: PathBuf) -> Self {
+        let world = Self::new(publisher);
+        let mut delegate = vec!["delegate", "--home", "alice", "--threshold", "2"];
+        let names = ["dora", "dan", "dee"];
+        let keys = names.map(|name| format!("{name}/keys/source.pub"));
+        for (name, key) in names.iter().zip(&keys) {
+            let domain = format!("{name}.example");
+            let init = ["init", "--home", name, "--name", &domain, "--part", "source"];
+            world.publish(&[&init[..], &["--root", "alice/root.json"]].concat());
+            delegate.extend(["--key", key]);
+        }
+        fs::create_dir(world.path("feed")).unwrap();
+        let source = ["add-source", "--home", "alice", "--id", "feed", "--author", "Dora"];
+        world.publish(&[&source[..], &["--licence", "MIT", "feed"]].concat());
+        world.publish(&[&delegate[..], &["feed"]].concat());
+        world
+    }
+
+    /// Serves the channel, and lets machines ask there.
+    fn serve_channel(&self) -> (Served, String) {
+        let (served, address) = self.serve("alice/channel");
+        let config = fs::read_to_string(self.path("update.toml")).unwrap();
+        let old = config.lines().find(|line| line.starts_with("mirrors")).unwrap();
+        let config = config.replace(old, &format!("mirrors = [{address:?}]"));
+        fs::write(self.path("update.toml"), config).unwrap();
+        (served, address)
+    }
+
+    /// Maintainers sign what the source's folder holds, over the network: so they say where it goes, and hand
+    /// it in by other ways.
+    fn sign(&self, address: &str, names: [&str; 2], feed: &str) {
+        fs::write(self.path("feed/feed.ndb"), feed).unwrap();
+        for name in names {
+            let sign = ["sign-source", "--home", name, "--channel", address, "--id", "feed"];
+            self.publish(&[&sign[..], &["--out", "handed", "feed"]].concat());
+        }
+        let (from, to) = (self.path("handed/incoming"), self.path("alice/channel"));
+        assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
+    }
+}
+
+const OTHER: &str = "Example.Other-1:0:*:7a7a712d6578616d706c652d6f74686572\n";
+
 /// A source is delegated to two of three maintainers, and a machine follows by the network.
 #[test]
 fn a_source_is_signed_by_its_maintainers() {
     let Some(publisher) = publisher() else { return };
-    let world = World::new(publisher);
-    let mut delegate = vec!["delegate", "--home", "alice", "--threshold", "2"];
-    let names = ["dora", "dan", "dee"];
-    let keys = names.map(|name| format!("{name}/keys/source.pub"));
-    for (name, key) in names.iter().zip(&keys) {
-        let domain = format!("{name}.example");
-        let init = ["init", "--home", name, "--name", &domain, "--part", "source"];
-        world.publish(&[&init[..], &["--root", "alice/root.json"]].concat());
-        delegate.extend(["--key", key]);
-    }
-    fs::create_dir(world.path("feed")).unwrap();
-    let source = ["add-source", "--home", "alice", "--id", "feed", "--author", "Dora"];
-    world.publish(&[&source[..], &["--licence", "MIT", "feed"]].concat());
-    world.publish(&[&delegate[..], &["feed"]].concat());
-    let (served, address) = world.serve("alice/channel");
-    let config = fs::read_to_string(world.path("update.toml")).unwrap();
-    let folder = format!("{:?}", world.path("alice/channel"));
-    fs::write(world.path("update.toml"), config.replace(&folder, &format!("{address:?}"))).unwrap();
+    let world = World::with_maintainers(publisher);
+    let (served, address) = world.serve_channel();
     fs::write(world.path("sample"), "an example second\n").unwrap();
     let config = ["--config", "update.toml"];
-    // By the network they say where what they signed goes, and hand it in by other ways.
-    let sign = |name: &str| {
-        let sign = ["sign-source", "--home", name, "--channel", &address, "--id", "feed"];
-        world.publish(&[&sign[..], &["--out", "handed", "feed"]].concat());
-    };
-    let hand_in = || {
-        let from = world.path("handed/incoming");
-        let done = Command::new("cp")
-            .args(["-r", from.to_str().unwrap()])
-            .arg(world.path("alice/channel"))
-            .status();
-        assert!(done.unwrap().success());
-    };
-    fs::write(
-        world.path("feed/feed.ndb"),
-        "Example.Other-1:0:*:7a7a712d6578616d706c652d6f74686572\n",
-    )
-    .unwrap();
-    ["dora", "dee"].iter().for_each(|name| sign(name));
-    hand_in();
+    world.sign(&address, ["dora", "dee"], OTHER);
     world.release(FIRST, &[]);
     let (code, said) = world.on("machine", &[&["update"][..], &config].concat());
     assert_eq!(code, 0, "{said}");
     assert_eq!(world.on("machine", &["scan", "sample"]).0, 0);
-    fs::write(world.path("feed/feed.ndb"), SECOND).unwrap();
-    ["dan", "dora"].iter().for_each(|name| sign(name));
-    hand_in();
+    world.sign(&address, ["dan", "dora"], SECOND);
     world.release(FIRST, &["--reason", "Example.Other-1=too short"]);
     let (code, said) = world.on("machine", &[&["update"][..], &config].concat());
     assert_eq!(code, 0, "{said}");
@@ -289,11 +297,7 @@ fn a_source_is_signed_by_its_maintainers() {
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("source-feed"), "{said}");
     fs::write(&role, kept).unwrap();
-    let (_served, address) = world.serve("alice/channel");
-    let config_text = fs::read_to_string(world.path("update.toml")).unwrap();
-    let old = config_text.lines().find(|line| line.starts_with("mirrors")).unwrap().to_owned();
-    let new = format!("mirrors = [{address:?}]");
-    fs::write(world.path("update.toml"), config_text.replace(&old, &new)).unwrap();
+    let (_served, _) = world.serve_channel();
     let export = ["update", "export", "--to", "carried"];
     let (code, said) = world.on("machine", &[&export[..], &config].concat());
     assert_eq!(code, 0, "{said}");

@@ -1,6 +1,8 @@
 //! Thousands of connections that stall or trickle: they hold what one peer may have, others are served at once,
 //! and everything is given back.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot set a test up is to fail it")]
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
