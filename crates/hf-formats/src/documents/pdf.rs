@@ -512,10 +512,11 @@ impl<'a> Document<'a> {
     }
 
     fn properties(&self, dict: &Dict, key: Key, sink: &mut dyn Sink) {
-        const PROPERTIES: [(&str, &str); 7] = [
+        const PROPERTIES: [(&str, &str); 8] = [
             ("Title", "pdf.title"),
             ("Author", "pdf.author"),
             ("Subject", "pdf.subject"),
+            ("Keywords", "pdf.keywords"),
             ("Creator", "pdf.creator"),
             ("Producer", "pdf.producer"),
             ("CreationDate", "pdf.created"),
