@@ -122,7 +122,7 @@ impl<'e> Scan<'e> {
     pub(crate) fn unscanned(&mut self, layer: &Layer<'_>, name: &[u8], reason: Reason) {
         self.tell_limit(layer, &reason);
         if self.report.unscanned.len() < Report::UNSCANNED_MAX {
-            let name = name.to_vec();
+            let name = kept(name);
             self.report.unscanned.push(Unscanned { object: layer.node, name, reason });
         } else {
             self.report.unscanned_more = self.report.unscanned_more.saturating_add(1);
@@ -159,7 +159,7 @@ impl<'e> Scan<'e> {
         }
         self.report.objects.push(ObjectNode {
             parent: layer.parent.map(|parent| parent.node),
-            name: name.get(..name.len().min(NAME_LEN_MAX)).unwrap_or_default().to_vec(),
+            name: kept(name),
             file_type: layer.file_type,
             normalised: layer.normalised,
             embedded_off,
@@ -463,8 +463,12 @@ const ISO_DESCRIPTORS_LEN: usize = 100 * 2048;
 /// Embedded objects looked at in one layer when the content brings its own magics.
 const EMBEDDED_MAX: usize = 64;
 
-/// Bytes kept of a child's name.
-const NAME_LEN_MAX: usize = 4096;
+/// Bytes kept of a child's name: a damaged header may claim 64 KiB of whatever follows, and a report repeats names.
+const NAME_LEN_MAX: usize = 1024;
+
+fn kept(name: &[u8]) -> Vec<u8> {
+    name.get(..name.len().min(NAME_LEN_MAX)).unwrap_or_default().to_vec()
+}
 
 #[cfg(test)]
 mod tests {

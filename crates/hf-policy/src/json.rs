@@ -40,9 +40,12 @@ pub fn file(path: &Path, size: u64, verdict: Verdict, hits: &[&Hit], report: &Re
     if report.unscanned_more > 0 {
         line.insert("not_scanned_more".to_owned(), Value::from(report.unscanned_more));
     }
-    let defects: Vec<Value> = defects(report);
+    let (defects, more) = defects(report);
     if !defects.is_empty() {
         line.insert("defects".to_owned(), Value::from(defects));
+    }
+    if more > 0 {
+        line.insert("defects_more".to_owned(), Value::from(more));
     }
     if report.trusted {
         line.insert("trusted".to_owned(), Value::from(true));
@@ -90,15 +93,52 @@ pub fn unscanned(report: &Report, part: &Unscanned) -> Value {
     })
 }
 
-fn defects(report: &Report) -> Vec<Value> {
-    let mut all = Vec::new();
+/// Defects told of one file: thousands of objects may have dozens each, and each repeats the names around it.
+const DEFECTS_TOLD_MAX: usize = 256;
+
+/// Returns the first defects, and how many more there are.
+fn defects(report: &Report) -> (Vec<Value>, u64) {
+    let (mut told, mut more) = (Vec::new(), 0u64);
     for (idx, node) in report.objects.iter().enumerate() {
         let object = u32::try_from(idx).unwrap_or(0);
         for Defect { off, what } in &node.defects {
-            all.push(json!({
-                "place": place(report, object, b""), "offset": off, "what": what,
-            }));
+            if told.len() < DEFECTS_TOLD_MAX {
+                told.push(json!({
+                    "place": place(report, object, b""), "offset": off, "what": what,
+                }));
+            } else {
+                more = more.saturating_add(1);
+            }
         }
     }
-    all
+    (told, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use hf_core::{FileType, ObjectNode};
+
+    use super::*;
+
+    #[test]
+    fn defects_are_told_in_bounds() {
+        let node = |parent| ObjectNode {
+            parent,
+            name: vec![0xff; 1024],
+            file_type: FileType::Zip,
+            normalised: false,
+            embedded_off: None,
+            size: 0,
+            digests: None,
+            facts: Vec::new(),
+            defects: vec![Defect::new(1, "local header"); Report::DEFECTS_MAX],
+        };
+        let objects = (0u32..5000).map(|idx| node(idx.checked_sub(1).map(|_| 0))).collect();
+        let report = Report { objects, ..Report::default() };
+        let line = file(Path::new("x"), 0, Verdict::Incomplete, &[], &report);
+        assert_eq!(line["defects"].as_array().unwrap().len(), DEFECTS_TOLD_MAX);
+        let all = 5000 * Report::DEFECTS_MAX - DEFECTS_TOLD_MAX;
+        assert_eq!(line["defects_more"], json!(all));
+        assert!(line.to_string().len() < 2 << 20);
+    }
 }

@@ -24,6 +24,7 @@ pub mod time;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -87,7 +88,7 @@ impl SetStore {
         let path = root.join("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
         let lock = lock.map_err(|err| StoreError::io(&path, err))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match take(&lock) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(StoreError { path: root, kind: StoreErrorKind::Busy });
@@ -302,6 +303,22 @@ pub fn verify_set(root: &Path, digest: &str) -> Result<ActiveSet, StoreError> {
     }
     Ok(set)
 }
+
+/// Takes the lock. Who held it last may have started a process, which has it a moment longer, until it is another
+/// program: so it is asked for again for a while.
+fn take(lock: &File) -> Result<(), rustix::io::Errno> {
+    let asked = Instant::now();
+    loop {
+        match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if asked.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            taken => return taken,
+        }
+    }
+}
+
+const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// The store cannot do something.
 #[derive(Debug, thiserror::Error)]

@@ -97,6 +97,12 @@ fn fill(folder: &Path) {
     let mut cpio = b"070701".repeat(30);
     cpio.extend(b"garbage");
     write("tree/broken.cpio", &cpio);
+    // More defects than one line tells.
+    let members: Vec<Vec<u8>> =
+        names.iter().map(|name| [&cpio, name.as_bytes()].concat()).collect();
+    let broken: Vec<(&[u8], &[u8])> =
+        names.iter().zip(&members).map(|(name, data)| (name.as_bytes(), &data[..])).collect();
+    write("tree/broken.zip", &zip(&broken, false));
     fs::write(folder.join("tree").join(OsStr::from_bytes(b"name\xff")), b"nothing").unwrap();
     std::os::unix::fs::symlink("clean.txt", folder.join("tree/link")).unwrap();
     std::os::unix::fs::symlink("x", folder.join("tree").join(OsStr::from_bytes(b"link\xff")))
