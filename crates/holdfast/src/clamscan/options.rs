@@ -18,8 +18,7 @@ const NO_BYTECODE: &str = "bytecode signatures are counted but not run";
 const MODES: &[&str] = &["Auto", "ForceJIT", "ForceInterpreter", "Test"];
 const STATISTICS: &[&str] = &["none", "bytecode", "pcre"];
 const CARD_MODES: &[&str] = &["0", "1"];
-const NO_PARTITIONS: &str = "disk images are not divided into partitions yet";
-const NO_HWP3: &str = "HWP3 documents are not opened yet";
+const NO_HWP3: &str = "documents in HWP3 count like others, for --max-recursion";
 const PCRE: &str = "expressions run in linear time, or with a limit of Holdfast's own";
 const NO_CERTS: &str = "certificates are facts of `holdfast inspect` and of --gen-json";
 
@@ -86,7 +85,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("scan-swf", ' ', ON, "Scan SWF files"),
     row("scan-html", ' ', ON, "Scan HTML files"),
     row("scan-xmldocs", ' ', ON, "Scan XML-based document files"),
-    told("scan-hwp3", ON, NO_HWP3, "Scan HWP3 files"),
+    row("scan-hwp3", ' ', ON, "Scan HWP3 files"),
     row("scan-onenote", ' ', ON, "Scan OneNote files"),
     row("scan-archive", ' ', ON, "Scan archive files"),
     row("scan-image", ' ', ON, "Scan image files"),
@@ -100,7 +99,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("alert-exceeds-max", ' ', OFF, "Alert on files that exceed a limit"),
     row("alert-phishing-ssl", ' ', OFF, "Alert on SSL mismatches in URLs"),
     row("alert-phishing-cloak", ' ', OFF, "Alert on cloaked URLs"),
-    told("alert-partition-intersection", OFF, NO_PARTITIONS, "Alert on partition intersections"),
+    row("alert-partition-intersection", ' ', OFF, "Alert on partition intersections"),
     row("nocerts", ' ', OFF, "Do not verify Authenticode"),
     told("dumpcerts", OFF, NO_CERTS, "Dump Authenticode certificates"),
     row("max-scantime", ' ', Number(0), "Longest scan of one file in milliseconds"),
@@ -118,7 +117,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
         "types of zips come from their members",
         "Accepted for scripts",
     ),
-    told("max-partitions", Number(50), NO_PARTITIONS, "Most partitions of a disk image"),
+    row("max-partitions", ' ', Number(50), "Most partitions of a disk image"),
     row("max-iconspe", ' ', Number(100), "Most icons of a PE file"),
     told("max-rechwp3", Number(16), NO_HWP3, "Deepest recursion in HWP3"),
     told("pcre-match-limit", Number(100_000), PCRE, "Most steps of a regular expression"),
@@ -148,7 +147,7 @@ pub(crate) static OPTIONS: &[Opt] = &[
     row("block-max", ' ', OFF, ""),
     row("phishing-ssl", ' ', OFF, ""),
     row("phishing-cloak", ' ', OFF, ""),
-    told("partition-intersection", OFF, NO_PARTITIONS, ""),
+    row("partition-intersection", ' ', OFF, ""),
     row("block-macros", ' ', OFF, ""),
     row("block-encrypted", ' ', OFF, ""),
     Opt { short: Some('t'), ..old("bytecode-trust-all") },

@@ -1,7 +1,7 @@
 //! `--gen-json`: the same metadata, where both know it; and signatures of target 13, which meet it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hf_formats::testing_exe::tiny_pe;
@@ -41,16 +41,22 @@ fn left(program: &Path, outer: &Path, name: &str) -> Value {
     serde_json::from_str(&text).expect("it is JSON")
 }
 
-#[test]
-fn the_same_metadata() {
-    if !available() {
-        return;
-    }
+/// Makes a folder with content that finds nothing, and ours under clamscan's name in it.
+fn lab() -> (tempfile::TempDir, PathBuf) {
     let outer = tempfile::tempdir().expect("a folder can be made");
     let ours = outer.path().join("clamscan");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_holdfast"), &ours).expect("a link can be made");
     let nothing = "d41d8cd98f00b204e9800998ecf8427e:77:Nothing\n";
     fs::write(outer.path().join("nothing.hdb"), nothing).expect("a file can be written");
+    (outer, ours)
+}
+
+#[test]
+fn the_same_metadata() {
+    if !available() {
+        return;
+    }
+    let (outer, ours) = lab();
     for (name, bytes) in files() {
         fs::write(outer.path().join(&name), bytes).expect("a file can be written");
         let theirs = left(Path::new("clamscan"), outer.path(), &name);
@@ -172,11 +178,7 @@ fn statistics_and_bodies() {
     if !available() {
         return;
     }
-    let outer = tempfile::tempdir().expect("a folder can be made");
-    let ours = outer.path().join("clamscan");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_holdfast"), &ours).expect("a link can be made");
-    let nothing = "d41d8cd98f00b204e9800998ecf8427e:77:Nothing\n";
-    fs::write(outer.path().join("nothing.hdb"), nothing).expect("a file can be written");
+    let (outer, ours) = lab();
     for (name, bytes) in documents() {
         fs::write(outer.path().join(name), bytes).expect("a file can be written");
         let theirs = left(Path::new("clamscan"), outer.path(), name);
