@@ -110,6 +110,11 @@ pub trait Sink {
     /// The scan ends here.
     fn link(&mut self, link: &Link<'_>) -> Result<(), Stop>;
 
+    /// True when facts are read by somebody; what costs time is to be told only then.
+    fn wants_facts(&self) -> bool {
+        true
+    }
+
     /// Reports a fact for people and metadata (`key` is a dotted lower-case path).
     fn fact(&mut self, key: &str, value: &str);
 

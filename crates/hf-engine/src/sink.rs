@@ -99,8 +99,12 @@ impl Sink for LayerSink<'_, '_, '_> {
         }
     }
 
+    fn wants_facts(&self) -> bool {
+        self.scan.records
+    }
+
     fn fact(&mut self, key: &str, value: &str) {
-        if !self.scan.records {
+        if !self.wants_facts() {
             return;
         }
         if let Some(node) = self.scan.node(self.layer)

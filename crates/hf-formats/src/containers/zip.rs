@@ -81,7 +81,7 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
         entries: BTreeMap::new(),
         covered: BTreeMap::new(),
         lost: Vec::new(),
-        stored: BTreeMap::new(),
+        stored: Vec::new(),
         manifest: None,
         position: 0,
         records: 0,
@@ -110,8 +110,8 @@ struct Archive<'a, 's> {
     covered: BTreeMap<usize, usize>,
     /// Names of entries whose local header was not found.
     lost: Vec<(&'a [u8], Reason)>,
-    /// Stored entries by name, as far as a document's manifest may call them encrypted.
-    stored: BTreeMap<&'a [u8], Vec<&'a [u8]>>,
+    /// Stored entries and their names, in their order: a document's manifest may call them encrypted.
+    stored: Vec<(&'a [u8], &'a [u8])>,
     /// The manifest of a document with encrypted entries.
     manifest: Option<Vec<u8>>,
     position: u32,
@@ -372,14 +372,14 @@ impl<'a> Archive<'a, '_> {
     /// Keeps what a document with encrypted entries needs.
     fn remember(&mut self, name: &'a [u8], content: &Content<'a>) {
         let bytes = &content.bytes;
-        let is_locked = || memmem::find(bytes, b"encryption-data").is_some();
-        if name == odf::MANIFEST && bytes.len() <= MANIFEST_LEN_MAX && is_locked() {
-            self.manifest = Some(bytes.to_vec());
-        } else if let Cow::Borrowed(bytes) = bytes {
-            let same = self.stored.entry(name).or_default();
-            if same.len() < SAME_NAME_MAX {
-                same.push(*bytes);
+        if name == odf::MANIFEST && memmem::find(bytes, b"encryption-data").is_some() {
+            if bytes.len() <= MANIFEST_LEN_MAX {
+                self.manifest = Some(bytes.to_vec());
+            } else {
+                self.sink.unscanned(name, Reason::FormatLimit("manifest of a document".into()));
             }
+        } else if let Cow::Borrowed(bytes) = bytes {
+            self.stored.push((name, bytes));
         }
     }
 
@@ -387,7 +387,19 @@ impl<'a> Archive<'a, '_> {
     fn open_locked(&mut self) -> Result<(), Stop> {
         let Some(manifest) = self.manifest.take() else { return Ok(()) };
         let mut budget = odf::Budget::default();
-        for locked in odf::locked(&manifest) {
+        let mut stored: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+        for (name, bytes) in std::mem::take(&mut self.stored) {
+            let same = stored.entry(name).or_default();
+            if same.len() < SAME_NAME_MAX {
+                same.push(bytes);
+            }
+        }
+        let (all, is_more) = odf::locked(&manifest);
+        if is_more {
+            self.sink.unscanned(b"", Reason::FormatLimit("encrypted members".into()));
+        }
+        let mut tried: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        for locked in all {
             self.sink.poll()?;
             let locked = match locked {
                 Ok(locked) => locked,
@@ -396,7 +408,10 @@ impl<'a> Archive<'a, '_> {
                     continue;
                 }
             };
-            let Some(all) = self.stored.get(locked.name.as_slice()).cloned() else {
+            let times = tried.entry(locked.name.clone()).or_default();
+            *times = times.saturating_add(1);
+            let Some(all) = stored.get(locked.name.as_slice()).filter(|_| *times <= SAME_NAME_MAX)
+            else {
                 self.sink.unscanned(&locked.name, Reason::Encrypted);
                 continue;
             };

@@ -3,11 +3,11 @@
 //! Yields: one text with a line for the address with its escapes resolved, and for what is sent, the connection and
 //! the command (not under ClamAV's names). Facts: kind, address, connection, command.
 //! Leaves out: what is fetched; how the answer is laid out.
-//! Limits: the first [`LINES_MAX`] lines.
+//! Limits: the first [`LINES_MAX`] lines, each up to [`LINE_LEN_MAX`]; a longer one is told.
 //! Hostile input: white space around words, and empty lines in front, are passed over.
 //! Sources: [1] Microsoft, "Excel Web query (.iqy) files" and "Get external data: query files (.dqy, .oqy)".
 
-use hf_core::{Child, ChildRole, FileType, Halt, Sink};
+use hf_core::{Child, ChildRole, FileType, Halt, Reason, Sink};
 
 use crate::{Format, FormatDoc, Stage};
 
@@ -21,13 +21,14 @@ pub(crate) static FORMAT: Format = Format {
         recognised_by: "the lines `WEB` or `XLODBC` and a version, or `QueryType=`, at the start of a text",
         yields: "address, what is sent, connection and command as text (not under ClamAV's names)",
         leaves_out: "what is fetched",
-        limits: "256 lines",
+        limits: "256 lines of 64 KiB",
         sources: "Microsoft, descriptions of .iqy, .dqy and .oqy files",
     },
 };
 
 /// Ours: lines that are looked at, and characters of a fact.
 const LINES_MAX: usize = 256;
+const LINE_LEN_MAX: usize = 64 * 1024;
 const FACT_LEN_MAX: usize = 1024;
 /// No query starts with a longer word.
 const HEAD_LEN: usize = 64;
@@ -44,11 +45,19 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     let text = object.strip_prefix(b"\xef\xbb\xbf").unwrap_or(object).trim_ascii_start();
     let Some(kind) = kind(text) else { return Ok(()) };
     let lines = text.split(|byte| matches!(byte, b'\r' | b'\n')).map(<[u8]>::trim_ascii);
+    let mut is_cut = false;
     let lines: Vec<String> = lines
         .filter(|line| !line.is_empty())
         .take(LINES_MAX)
-        .map(|line| String::from_utf8_lossy(line).into_owned())
+        .map(|line| {
+            is_cut |= line.len() > LINE_LEN_MAX;
+            let line = line.get(..line.len().min(LINE_LEN_MAX)).unwrap_or_default();
+            String::from_utf8_lossy(line).into_owned()
+        })
         .collect();
+    if is_cut {
+        sink.unscanned(b"query", Reason::FormatLimit("length of a line".into()));
+    }
     let mut out = String::new();
     match kind {
         Kind::Web => web(&lines, &mut out, sink),

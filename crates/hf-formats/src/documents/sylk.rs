@@ -4,7 +4,7 @@
 //! strings put together by `&` and `CHAR`, and references to cells with a text, are replaced by their values.
 //! Facts: macros, names that run by themselves, links to programs (DDE).
 //! Leaves out: values without a formula (the object is matched as a whole), formats, what macros do.
-//! Limits: [`TEXT_LEN_MAX`] of text; [`CELLS_MAX`] cells with a text are known to formulas.
+//! Limits: [`TEXT_LEN_MAX`] of text; the first [`RECORD_LEN_MAX`] of a record; [`CELLS_MAX`] cells with a text are known to formulas.
 //! Hostile input: a record that is none, or cut, is passed over; fields are read in any order.
 //! Sources: [1] "SYLK file format", as published in "File formats for popular PC software" and in the help of
 //! Microsoft Multiplan; [2] Office documentation, "XLM macros", `CHAR`, R1C1 references.
@@ -26,13 +26,14 @@ pub(crate) static FORMAT: Format = Format {
         yields: "formulas, names and outside files as text, strings in formulas put together (not under \
                  ClamAV's names)",
         leaves_out: "values without a formula; what macros do",
-        limits: "4 MiB of text; 65,536 cells that formulas refer to",
+        limits: "4 MiB of text; records of 64 KiB; 65,536 cells that formulas refer to",
         sources: "SYLK file format; Office documentation",
     },
 };
 
 /// Ours.
 const TEXT_LEN_MAX: usize = 4 << 20;
+const RECORD_LEN_MAX: usize = 64 * 1024;
 const CELLS_MAX: usize = 65_536;
 const CELL_LEN_MAX: usize = 32 * 1024;
 const FACTS_MAX: usize = 64;
@@ -47,15 +48,19 @@ fn extract(object: &[u8], sink: &mut dyn Sink) -> Result<(), Halt> {
     }
     sink.fact("sylk.format", "SYLK");
     let cells = cells(text, sink)?;
-    let mut sheet = Sheet { cells, text: String::new(), facts: 0, is_cut: false };
+    let mut sheet = Sheet { cells, text: String::new(), facts: 0, is_cut: false, is_full: false };
     let mut place = (1, 1);
     for (number, line) in (0u32..).zip(lines(text)) {
         if number.is_multiple_of(4096) {
             sink.poll()?;
         }
+        sheet.is_cut |= line.len() > RECORD_LEN_MAX;
         sheet.record(&fields(line), &mut place, sink);
+        if sheet.is_full {
+            break;
+        }
     }
-    if sheet.is_cut {
+    if sheet.is_cut || sheet.is_full {
         sink.unscanned(b"formulas", Reason::FormatLimit("text of formulas".into()));
     }
     if !sheet.text.is_empty() {
@@ -73,7 +78,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn fields(line: &[u8]) -> Vec<String> {
     let mut fields = Vec::new();
     let mut field = Vec::new();
-    let mut rest = line;
+    let mut rest = line.get(..line.len().min(RECORD_LEN_MAX)).unwrap_or_default();
     loop {
         match rest {
             [] => break,
@@ -142,7 +147,10 @@ struct Sheet {
     cells: Cells,
     text: String,
     facts: usize,
+    /// A record is longer than what was read of it.
     is_cut: bool,
+    /// There is no room for further text.
+    is_full: bool,
 }
 
 impl Sheet {
@@ -187,7 +195,7 @@ impl Sheet {
     fn line(&mut self, line: &str) {
         let len = self.text.len().saturating_add(line.len());
         if len >= TEXT_LEN_MAX {
-            self.is_cut = true;
+            self.is_full = true;
             return;
         }
         self.text.push_str(line.trim_end());
@@ -318,7 +326,7 @@ mod tests {
     #[track_caller]
     fn check(formula: &str, want: &str) {
         let cells = Cells::from([((1, 1), "calc".to_owned())]);
-        let sheet = Sheet { cells, text: String::new(), facts: 0, is_cut: false };
+        let sheet = Sheet { cells, text: String::new(), facts: 0, is_cut: false, is_full: false };
         assert_eq!(sheet.folded(formula, (2, 1)), want);
     }
 
@@ -331,6 +339,12 @@ mod tests {
         check("SUM(R1C1:R2C2)", "SUM(R1C1:R2C2)");
         check("\"open", "\"open");
         check("CHAR(999)&XCHAR(65)", "CHAR(999)&XCHAR(65)");
+    }
+
+    #[test]
+    fn a_long_record_is_cut() {
+        let line = [b"C".as_slice(), &b";a".repeat(RECORD_LEN_MAX)].concat();
+        assert_eq!(fields(&line).len(), RECORD_LEN_MAX / 2 + 1);
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub fn check_signature(object: &[u8], rules: &[CertificateSig], now: u64) -> Sig
 
 /// Tells the certificates in the signature of a PE file as facts, in the words of rules (`crb`).
 pub(crate) fn tell(object: &[u8], sink: &mut dyn Sink) {
+    if !sink.wants_facts() {
+        return;
+    }
     let message = Places::read(object).and_then(|places| Message::read(places.message));
     for certificate in message.iter().flat_map(|message| &message.certificates) {
         sink.fact("pe.certificate", &certificate.in_words());

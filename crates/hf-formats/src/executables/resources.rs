@@ -36,6 +36,8 @@ pub(crate) static FORMAT: Format = Format {
 const RESOURCES_MAX: u32 = 65_536;
 const TYPES_MAX: u32 = 4096;
 const SHARED_TIMES: usize = 8;
+/// Bytes of a name in UTF-16 that are kept; ours. Entries may share their names, and a name be the whole file.
+const NAME_LEN_MAX: usize = 512;
 /// Shorter texts are lines of one child; ours.
 const TEXT_LEN_MIN: usize = 16;
 /// Types of version 2 [1].
@@ -209,6 +211,7 @@ fn entry(object: &[u8], header: &Header<'_>, number: u32) -> Result<Entry, Defec
     let position = size(u64::from(Reader::at(object, position_off).u32_le()?));
     let mut reader = Reader::at(object, header.names_off.saturating_add(position));
     let wide = string(&mut reader)?;
+    let wide = wide.get(..wide.len().min(NAME_LEN_MAX)).unwrap_or_default();
     let units = wide.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));
     let name: String =
         char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
@@ -280,4 +283,26 @@ fn byte_array(data: &[u8]) -> Option<&[u8]> {
         let array = reader.take(len).ok().filter(|array| is_bytes && !array.is_empty())?;
         (reader.u8().ok()? == END).then_some(array)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_the_whole_file_is_cut() {
+        // A length of 70,000 in seven bits a byte, so many bytes, and the place of the value.
+        let object = [&[0xf0, 0xa2, 4][..], &[b'a'; 70_000], &[0; 8]].concat();
+        let header = Header {
+            version: 2,
+            types: Vec::new(),
+            count: 1,
+            // The position is read from the last four bytes, which are zeros.
+            positions_off: object.len() - 4,
+            names_off: 0,
+            data_off: 0,
+        };
+        let entry = entry(&object, &header, 0).unwrap();
+        assert_eq!(String::from_utf8(entry.name).unwrap().chars().count(), NAME_LEN_MAX / 2);
+    }
 }

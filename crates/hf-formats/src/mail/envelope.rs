@@ -1,6 +1,6 @@
 //! What a message says of itself, as facts: subject, sender, receivers, date, identity, its parts and its links.
 //!
-//! Promises: at most [`FACTS_MAX`] facts for all messages of one mailbox, each cut at [`VALUE_LEN_MAX`] bytes; names
+//! Promises: nothing is read when nobody wants facts; at most [`FACTS_MAX`] facts for all messages of one mailbox, each cut at [`VALUE_LEN_MAX`] bytes; names
 //! are those of RFC 5322 without a judgement whether they are true.
 //! Leaves out: headers that programs on the way put in front.
 //! Sources: RFC 5322 §3.6, RFC 2047.
@@ -41,6 +41,10 @@ impl Default for Told {
 }
 
 impl Told {
+    fn is_over(&self, sink: &dyn Sink) -> bool {
+        self.0 == 0 || !sink.wants_facts()
+    }
+
     fn fact(&mut self, key: &str, value: &[u8], sink: &mut dyn Sink) {
         let Some(left) = self.0.checked_sub(1) else { return };
         self.0 = left;
@@ -50,6 +54,9 @@ impl Told {
 
     /// Tells the headers of a message.
     pub(super) fn headers(&mut self, message: &[u8], start: usize, sink: &mut dyn Sink) {
+        if self.is_over(sink) {
+            return;
+        }
         let mut value: Vec<u8> = Vec::new();
         for line in Lines::from(message, start).take(LINES_MAX) {
             if is_blank(line.text) {
@@ -80,6 +87,9 @@ impl Told {
 
     /// Tells a part: depth, type, encoding, disposition and name, with `-` for what is not there.
     pub(super) fn part(&mut self, headers: &Headers, depth: u32, sink: &mut dyn Sink) {
+        if self.is_over(sink) {
+            return;
+        }
         let word = |bytes: &[u8]| {
             let text: String =
                 String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_whitespace()).collect();
@@ -103,6 +113,9 @@ impl Told {
     /// Tells the addresses in a text.
     pub(super) fn links(&mut self, text: &[u8], sink: &mut dyn Sink) {
         const LINKS_MAX: usize = 64;
+        if self.is_over(sink) {
+            return;
+        }
         for real in address::addresses(text).take(LINKS_MAX) {
             self.fact("mail.uri", real, sink);
         }

@@ -112,26 +112,26 @@ impl Default for Budget {
     }
 }
 
-/// Returns the encrypted members that a manifest names; of one that is encrypted in a way that is not known only
-/// its name.
-pub(super) fn locked(manifest: &[u8]) -> Vec<Result<Locked, Vec<u8>>> {
+/// Returns the encrypted members that a manifest names, of one that is encrypted in a way that is not known only
+/// its name; and whether there are more than [`LOCKED_MAX`].
+pub(super) fn locked(manifest: &[u8]) -> (Vec<Result<Locked, Vec<u8>>>, bool) {
     let mut all = Vec::new();
     let mut entries = elements(manifest, "file-entry").peekable();
     while let Some(entry) = entries.next() {
-        if all.len() >= LOCKED_MAX {
-            break;
-        }
         let end = entries.peek().map_or(manifest.len(), |next| next.attributes.start);
         let inside = manifest.get(entry.attributes.end..end).unwrap_or_default();
         let attributes = manifest.get(entry.attributes).unwrap_or_default();
         let Some(data) = elements(inside, "encryption-data").next() else { continue };
+        if all.len() >= LOCKED_MAX {
+            return (all, true);
+        }
         let name = attribute(attributes, "full-path").unwrap_or_default();
         let name = name.get(..name.len().min(NAME_LEN_MAX)).unwrap_or_default();
         let name = crate::documents::unescape(name).into_bytes();
         let data = inside.get(data.attributes).unwrap_or_default();
         all.push(one(name.clone(), data, inside).ok_or(name));
     }
-    all
+    (all, false)
 }
 
 fn one(name: Vec<u8>, data: &[u8], inside: &[u8]) -> Option<Locked> {
